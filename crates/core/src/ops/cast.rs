@@ -1,0 +1,94 @@
+//! Conversion between dtypes, and stopping gradients.
+
+use crate::op::{Cotangent, Primitive, Vjp};
+use crate::{Array, DType, Tensor, TensorSpec};
+
+/// Elementwise conversion.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cast {
+    /// The new dtype.
+    pub dtype: DType,
+}
+
+impl Primitive for Cast {
+    fn name(&self) -> &'static str {
+        "cast"
+    }
+
+    fn infer(&self, inputs: &[&TensorSpec]) -> Result<TensorSpec, String> {
+        Ok(TensorSpec::new(self.dtype, &inputs[0].shape))
+    }
+
+    fn evaluate(&self, inputs: &[&Array], output: &TensorSpec) -> Array {
+        let to_int = |v: f64| match self.dtype {
+            // WGSL's float to integer conversion truncates and saturates; between integers bits are kept.
+            DType::I32 if inputs[0].spec.dtype.is_float() => {
+                v.trunc().clamp(i32::MIN.into(), i32::MAX.into())
+            }
+            DType::U32 if inputs[0].spec.dtype.is_float() => v.trunc().clamp(0.0, u32::MAX.into()),
+            DType::I32 | DType::U32 | DType::Bool => self.dtype.round(v),
+            DType::F32 | DType::F16 => v,
+        };
+        Array { spec: output.clone(), data: inputs[0].data.iter().map(|&v| to_int(v)).collect() }
+    }
+
+    fn vjp(&self, cx: &Vjp<'_>, _: usize) -> Cotangent {
+        let from = cx.inputs[0].dtype();
+        if from.is_float() && self.dtype.is_float() {
+            cx.cotangent.cast(from).into()
+        } else {
+            Cotangent::NotDifferentiable
+        }
+    }
+
+    fn flops(&self, _: &[&TensorSpec], _: &TensorSpec) -> u64 {
+        0
+    }
+}
+
+/// The identity, through which no gradient flows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Detach;
+
+impl Primitive for Detach {
+    fn name(&self) -> &'static str {
+        "detach"
+    }
+
+    fn infer(&self, inputs: &[&TensorSpec]) -> Result<TensorSpec, String> {
+        Ok(inputs[0].clone())
+    }
+
+    fn evaluate(&self, inputs: &[&Array], _: &TensorSpec) -> Array {
+        inputs[0].clone()
+    }
+
+    fn vjp(&self, _: &Vjp<'_>, _: usize) -> Cotangent {
+        Cotangent::Zero
+    }
+
+    fn flops(&self, _: &[&TensorSpec], _: &TensorSpec) -> u64 {
+        0
+    }
+}
+
+impl Tensor {
+    /// This tensor in another dtype. Floats become integers by truncation, saturating; anything becomes
+    /// bool by comparison with zero.
+    #[track_caller]
+    pub fn cast(&self, dtype: DType) -> Self {
+        if self.dtype() == dtype {
+            return self.clone();
+        }
+        if dtype == DType::Bool && self.is_valid() {
+            return self.ne(0.0);
+        }
+        self.graph().record(Cast { dtype }, &[self])
+    }
+
+    /// The same values, through which no gradient flows (PyTorch's `detach`).
+    #[track_caller]
+    pub fn detach(&self) -> Self {
+        self.graph().record(Detach, &[self])
+    }
+}

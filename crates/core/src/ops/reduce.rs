@@ -1,0 +1,138 @@
+//! Sums and maxima along axes.
+
+use crate::array::offset;
+use crate::op::{Cotangent, Primitive, Vjp};
+use crate::{Array, Axes, DType, Tensor, TensorSpec};
+
+/// A reduction along axes, which stay with extent 1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reduce {
+    /// Sum or maximum.
+    pub kind: ReduceKind,
+    /// Sorted axes.
+    pub axes: Vec<usize>,
+}
+
+/// The associative operations that tensors are reduced with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReduceKind {
+    /// Addition; 0 for no elements.
+    Sum,
+    /// The larger; the dtype's lowest value for no elements.
+    Max,
+}
+
+impl ReduceKind {
+    /// The value of a reduction over no elements.
+    pub fn identity(self, dtype: DType) -> f64 {
+        match self {
+            Self::Sum => 0.0,
+            Self::Max => dtype.lowest(),
+        }
+    }
+}
+
+impl Primitive for Reduce {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            ReduceKind::Sum => "sum",
+            ReduceKind::Max => "max",
+        }
+    }
+
+    fn infer(&self, inputs: &[&TensorSpec]) -> Result<TensorSpec, String> {
+        let TensorSpec { dtype, shape } = inputs[0];
+        if self.axes.iter().any(|&axis| axis >= shape.rank()) {
+            return Err(format!("axes {:?} do not all exist in shape {shape}", self.axes));
+        }
+        if *dtype == DType::Bool {
+            return Err("is not defined for bool; cast first".into());
+        }
+        Ok(TensorSpec::new(*dtype, shape.reduced(&self.axes)))
+    }
+
+    fn evaluate(&self, inputs: &[&Array], output: &TensorSpec) -> Array {
+        let identity = self.kind.identity(output.dtype);
+        let mut result = Array::from_fn(output, |_| identity);
+        let input = inputs[0];
+        let mut flat = input.data.iter();
+        let mut to = vec![0; output.shape.rank()];
+        Array::from_fn(&input.spec, |index| {
+            for (axis, &i) in index.iter().enumerate() {
+                to[axis] = if output.shape[axis] == 1 { 0 } else { i };
+            }
+            let slot = &mut result.data[offset(&to, &output.shape)];
+            let value = *flat.next().expect("one value for each index");
+            *slot = match self.kind {
+                ReduceKind::Sum => *slot + value,
+                ReduceKind::Max => slot.max(value),
+            };
+            0.0
+        });
+        if !output.dtype.is_float() {
+            result.data.iter_mut().for_each(|v| *v = output.dtype.round(*v));
+        }
+        result
+    }
+
+    fn vjp(&self, cx: &Vjp<'_>, _: usize) -> Cotangent {
+        let x = &cx.inputs[0];
+        match self.kind {
+            ReduceKind::Sum => cx.cotangent.expand(x.shape()).into(),
+            // Ties share the gradient, as in PyTorch's `amax`.
+            ReduceKind::Max => {
+                let is_max = x.eq(cx.output).select(&x.ones_like(), &x.zeros_like());
+                let count = is_max.sum_keep(&self.axes[..]);
+                (is_max * (cx.cotangent / count)).into()
+            }
+        }
+    }
+
+    fn flops(&self, inputs: &[&TensorSpec], _: &TensorSpec) -> u64 {
+        inputs[0].shape.numel() as u64
+    }
+}
+
+impl Tensor {
+    #[track_caller]
+    fn reduce(&self, kind: ReduceKind, axes: &impl Axes, keep: bool) -> Self {
+        let shape = self.shape();
+        match axes.resolve(&shape) {
+            Ok(axes) => {
+                let dropped = shape.without(&axes);
+                // A reduction over axes of extent 1 (or none) is the identity.
+                let reduced = if axes.iter().all(|&axis| shape[axis] == 1) && self.dtype() != DType::Bool {
+                    self.clone()
+                } else {
+                    self.graph().record(Reduce { kind, axes }, &[self])
+                };
+                if keep || !reduced.is_valid() { reduced } else { reduced.reshape(dropped) }
+            }
+            Err(message) => self.fail("reduce", message),
+        }
+    }
+
+    /// The sum along axes, which are dropped. `x.sum(..)` sums everything.
+    #[track_caller]
+    pub fn sum(&self, axes: impl Axes) -> Self {
+        self.reduce(ReduceKind::Sum, &axes, false)
+    }
+
+    /// The sum along axes, which stay with extent 1.
+    #[track_caller]
+    pub fn sum_keep(&self, axes: impl Axes) -> Self {
+        self.reduce(ReduceKind::Sum, &axes, true)
+    }
+
+    /// The maximum along axes, which are dropped; ties share the gradient.
+    #[track_caller]
+    pub fn max(&self, axes: impl Axes) -> Self {
+        self.reduce(ReduceKind::Max, &axes, false)
+    }
+
+    /// The maximum along axes, which stay with extent 1.
+    #[track_caller]
+    pub fn max_keep(&self, axes: impl Axes) -> Self {
+        self.reduce(ReduceKind::Max, &axes, true)
+    }
+}

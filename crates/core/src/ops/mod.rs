@@ -3,32 +3,45 @@
 //! Primitives implement [`crate::Primitive`] and are listed in [`crate::op`]; composites are methods on
 //! [`crate::Tensor`] made of primitives.
 
-mod argmax;
-mod binary;
-mod cast;
-mod compare;
-mod contract;
-mod cumsum;
-mod gather;
-mod leaf;
-mod movement;
-mod random;
-mod reduce;
-mod slice;
-mod slide;
-mod unary;
+/// Declares the files of operations and what they export. A new operation adds its line here.
+macro_rules! operations {
+    ($($file:ident $(: $($Item:ident),+)?;)*) => {
+        $(mod $file; $(pub use $file::{$($Item),+};)?)*
+    };
+}
 
-pub use argmax::ArgMax;
-pub use binary::{Binary, BinaryKind, Operand};
-pub use cast::{Cast, Detach};
-pub use compare::{Compare, CompareKind, Select};
-pub use contract::Contract;
-pub use cumsum::CumSum;
-pub use gather::{Gather, ScatterAdd};
-pub use leaf::{Constant, Input, Iota, Scalar, Variable};
-pub use movement::{Expand, Flip, Permute, Reshape};
-pub use random::{PHILOX_M, PHILOX_W, RandomBits, philox};
-pub use reduce::{Reduce, ReduceKind};
-pub use slice::{Concat, Pad, Slice};
-pub use slide::{Slide, Unslide, Window};
-pub use unary::{Unary, UnaryKind};
+operations! {
+    activation;
+    any;
+    argmax: ArgMax;
+    attention;
+    batch_norm;
+    binary: Binary, BinaryKind, Operand;
+    cast: Cast, Detach;
+    clamp;
+    compare: Compare, CompareKind, Select;
+    contract: Contract;
+    conv;
+    cross_entropy;
+    cumsum: CumSum;
+    embedding;
+    gather: Gather, ScatterAdd;
+    layer_norm;
+    leaf: Constant, Input, Iota, Scalar, Variable;
+    loss;
+    mean;
+    min;
+    movement: Expand, Flip, Permute, Reshape;
+    norm;
+    one_hot;
+    pool;
+    prod;
+    random: PHILOX_M, PHILOX_W, RandomBits, philox;
+    reduce: Reduce, ReduceKind;
+    roll;
+    slice: Concat, Pad, Slice;
+    slide: Slide, Unslide, Window;
+    softmax;
+    triangle;
+    unary: Unary, UnaryKind;
+}

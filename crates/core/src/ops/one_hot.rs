@@ -1,0 +1,32 @@
+//! Labels as vectors of zeros with a single one.
+
+use crate::{DType, Tensor};
+
+impl Tensor {
+    /// u32 labels of any shape as f32 vectors along a new last axis: 1 at the label, else 0. Labels must
+    /// be below `classes`; a batch with another one is refused.
+    ///
+    /// ```
+    /// use wgrad_core::{Graph, Mode, U32};
+    /// let g = Graph::new(Mode::Eval);
+    /// let labels = g.input("label", [64], U32);
+    /// assert_eq!(*labels.one_hot(10).shape(), [64, 10]);
+    /// ```
+    #[track_caller]
+    pub fn one_hot(&self, classes: usize) -> Self {
+        self.is_class(-1, classes, "one_hot").cast(DType::F32)
+    }
+
+    /// Bool: whether a u32 label names the position along a new axis of extent `classes`.
+    #[track_caller]
+    pub(crate) fn is_class(&self, axis: isize, classes: usize, operation: &str) -> Self {
+        if self.is_valid() && self.dtype() != DType::U32 {
+            return self.fail(operation, format!("needs u32 labels, got {}", self.spec()));
+        }
+        let labels = self.require_below(classes as u32).unsqueeze(axis);
+        let mut shape = labels.shape().to_vec();
+        let Ok(axis) = labels.shape().axis(axis) else { return self.invalid() };
+        shape[axis] = classes;
+        labels.eq(self.graph().iota(shape, axis, DType::U32))
+    }
+}

@@ -1,0 +1,109 @@
+//! The chores that run cargo: tests, demo, benchmarks, and all that must pass before a merge.
+
+use std::process::Command;
+
+use crate::command::{cargo, run, run_watched, succeeds, target};
+use crate::error::{Error, Result};
+use crate::vulkan;
+
+/// The test accuracy that the demo must reach.
+const BAR: f64 = 0.98;
+
+/// Trains the example `digits` and checks what it reached.
+pub(crate) fn demo() -> Result<()> {
+    vulkan::ensure_driver()?;
+    let chart = target().join("digits.svg");
+    let mut command = cargo(["run", "--release", "--example", "digits", "--"]);
+    command.arg("--chart").arg(&chart);
+    let mut last = String::new();
+    run_watched(&mut command, |line| line.clone_into(&mut last))?;
+    let reached = accuracy(&last).ok_or(Error::NoAccuracy)?;
+    if reached >= BAR { Ok(()) } else { Err(Error::Accuracy { reached, bar: BAR }) }
+}
+
+/// The number in `test accuracy 0.98…`.
+fn accuracy(line: &str) -> Option<f64> {
+    line.strip_prefix("test accuracy ")?.split_whitespace().next()?.parse().ok()
+}
+
+/// Every test of the workspace, and their sum, which cargo does not say.
+pub(crate) fn test(args: &[String]) -> Result<()> {
+    vulkan::ensure_driver()?;
+    let mut tally = Tally::default();
+    let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
+    let outcome = run_watched(command.args(args), |line| tally.add(line));
+    println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.ignored);
+    outcome
+}
+
+/// The sum of cargo's `test result:` lines.
+#[derive(Debug, Default, PartialEq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Tally {
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.trim_start().strip_prefix("test result: ") else { return };
+        for part in result.split(['.', ';']) {
+            match part.trim().split_once(' ').map(|(count, what)| (count.parse::<u64>(), what)) {
+                Some((Ok(count), "passed")) => self.passed += count,
+                Some((Ok(count), "failed")) => self.failed += count,
+                Some((Ok(count), "ignored")) => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The benchmarks.
+pub(crate) fn bench(args: &[String]) -> Result<()> {
+    vulkan::ensure_driver()?;
+    run(cargo(["bench", "--package", "wgrad-benches"]).args(args))
+}
+
+/// Everything that must pass before a merge, the quickest first.
+pub(crate) fn ci() -> Result<()> {
+    ensure_component("fmt", "rustfmt")?;
+    ensure_component("clippy", "clippy")?;
+    run(&mut cargo(["fmt", "--all", "--check"]))?;
+    run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    test(&[])?;
+    run(&mut cargo(["build", "--release", "--examples"]))?;
+    demo()
+}
+
+/// Adds a component that a minimal toolchain comes without.
+fn ensure_component(subcommand: &str, component: &str) -> Result<()> {
+    if succeeds(&mut cargo([subcommand, "--version"])) {
+        return Ok(());
+    }
+    run(Command::new("rustup").args(["component", "add", component]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tallies_results_and_ignores_other_lines() {
+        let mut tally = Tally::default();
+        tally.add(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s",
+        );
+        tally.add("test passed ... ok");
+        tally.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.5s");
+        assert_eq!(tally, Tally { passed: 15, failed: 2, ignored: 1 });
+    }
+
+    #[test]
+    fn reads_the_demo_s_last_line() {
+        assert_eq!(accuracy("test accuracy 0.9861"), Some(0.9861));
+        assert_eq!(accuracy("test accuracy 0.9861 (355 of 360)"), Some(0.9861));
+        assert_eq!(accuracy("accuracy 0.9861"), None);
+        assert_eq!(accuracy("test accuracy unknown"), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Chores of the repository, as `cargo xtask <command>`: no shell, the same on every system.
+//!
+//! [`checks`] runs cargo; what a fresh machine lacks is found by [`vulkan`] and [`mnist`] and installed
+//! by [`system`].
+
+mod checks;
+mod command;
+mod error;
+mod mnist;
+mod system;
+mod vulkan;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+
+/// Chores of the wgrad repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Train the convolutional net on the digits and leave a chart of the run.
+    Demo,
+    /// Run every test, documentation examples included.
+    Test {
+        /// Passed on to `cargo test` (`cargo xtask test gradient`).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Fetch a data set.
+    Data {
+        /// Which one.
+        set: DataSet,
+        /// The folder that gets a folder of the data set's name.
+        #[arg(long, default_value = "data")]
+        out: PathBuf,
+    },
+    /// Format, lints, documentation, examples, tests and the demo: what must pass before a merge.
+    Ci,
+    /// Run the benchmarks.
+    Bench {
+        /// Passed on to `cargo bench` (`cargo xtask bench --bench kernels matmul`).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum DataSet {
+    /// 70,000 handwritten digits of 28×28 pixels.
+    Mnist,
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Demo => checks::demo(),
+        Task::Test { args } => checks::test(&args),
+        Task::Data { set: DataSet::Mnist, out } => mnist::fetch(&out),
+        Task::Ci => checks::ci(),
+        Task::Bench { args } => checks::bench(&args),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

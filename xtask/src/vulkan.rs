@@ -1,0 +1,108 @@
+//! Whether a Vulkan driver is there, without linking against one: the loader library and at least one
+//! driver manifest, where the loader's documentation ("Driver discovery on Linux") says they lie.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::system::{Need, ensure};
+
+/// Mesa's drivers; one of them runs on the CPU and so on every machine.
+const NEED: Need = Need {
+    what: "a Vulkan driver",
+    apt: "libvulkan1 mesa-vulkan-drivers",
+    dnf: "vulkan-loader mesa-vulkan-drivers",
+    pacman: "vulkan-icd-loader vulkan-swrast",
+    apk: "vulkan-loader mesa-vulkan-swrast",
+    otherwise: "your system's package manager: the Vulkan loader and Mesa's Vulkan drivers",
+};
+
+/// Sees to a driver. macOS and Windows bring theirs along.
+pub(crate) fn ensure_driver() -> Result<()> {
+    if cfg!(target_os = "linux") { ensure(&NEED, || Places::of_system().complete()) } else { Ok(()) }
+}
+
+/// Where to look.
+struct Places {
+    /// Folders that may hold the loader, directly or one level down (`x86_64-linux-gnu`).
+    libraries: Vec<PathBuf>,
+    /// Driver manifests, or folders of them.
+    manifests: Vec<PathBuf>,
+}
+
+impl Places {
+    fn of_system() -> Self {
+        let variable = |name: &str| std::env::var_os(name).unwrap_or_default();
+        let paths = |name: &str| std::env::split_paths(&variable(name)).collect::<Vec<_>>();
+
+        let mut libraries = paths("LD_LIBRARY_PATH");
+        libraries.extend(["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from));
+
+        let mut manifests = [paths("VK_DRIVER_FILES"), paths("VK_ICD_FILENAMES")].concat();
+        if manifests.is_empty() {
+            let mut roots = [paths("XDG_CONFIG_DIRS"), paths("XDG_DATA_DIRS")].concat();
+            roots.extend(["/etc", "/etc/xdg", "/usr/share", "/usr/local/share"].map(PathBuf::from));
+            roots.push(Path::new("/run/opengl-driver/share").into());
+            roots.push(Path::new(&variable("HOME")).join(".local/share"));
+            manifests.extend(roots.into_iter().map(|root| root.join("vulkan/icd.d")));
+        }
+        Self { libraries, manifests }
+    }
+
+    fn complete(&self) -> bool {
+        self.libraries.iter().any(|folder| holds_loader(folder))
+            && self.manifests.iter().any(|place| holds_manifest(place))
+    }
+}
+
+fn holds_loader(folder: &Path) -> bool {
+    let loader = |folder: &Path| folder.join("libvulkan.so.1").exists();
+    loader(folder) || entries(folder).iter().any(|below| loader(below))
+}
+
+fn holds_manifest(place: &Path) -> bool {
+    let manifest = |path: &Path| path.is_file() && path.extension().is_some_and(|end| end == "json");
+    manifest(place) || entries(place).iter().any(|path| manifest(path))
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir_all, write};
+
+    use super::*;
+
+    #[test]
+    fn needs_both_the_loader_and_a_manifest() {
+        let root = tempfile::tempdir().unwrap();
+        let (lib, icd) = (root.path().join("lib"), root.path().join("icd.d"));
+        let places = Places { libraries: vec![lib.clone()], manifests: vec![icd.clone()] };
+        assert!(!places.complete(), "nothing there");
+
+        create_dir_all(lib.join("x86_64-linux-gnu")).unwrap();
+        write(lib.join("x86_64-linux-gnu/libvulkan.so.1"), "").unwrap();
+        assert!(!places.complete(), "a loader alone is no driver");
+
+        create_dir_all(&icd).unwrap();
+        write(icd.join("README"), "").unwrap();
+        assert!(!places.complete(), "a manifest ends in .json");
+
+        write(icd.join("lvp_icd.json"), "{}").unwrap();
+        assert!(places.complete());
+    }
+
+    #[test]
+    fn a_manifest_may_be_named_directly() {
+        let root = tempfile::tempdir().unwrap();
+        let (loader, manifest) = (root.path().join("libvulkan.so.1"), root.path().join("my.json"));
+        let libraries = vec![root.path().to_owned()];
+        let places = Places { libraries, manifests: vec![manifest.clone()] };
+        write(&manifest, "{}").unwrap();
+        assert!(!places.complete());
+        write(&loader, "").unwrap();
+        assert!(places.complete());
+    }
+}

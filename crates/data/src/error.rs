@@ -1,0 +1,176 @@
+//! What can be wrong with data, with the facts needed to mend it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wgrad_core::TensorSpec;
+use wgrad_core::batch::BatchError;
+
+/// An error of a dataset, a data file or a loader.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DataError {
+    /// There is nothing to load.
+    #[error("the dataset has no records")]
+    Empty,
+    /// A batch size of zero.
+    #[error("the batch size is 0; it must be at least 1")]
+    BatchSize,
+    /// Dropping the last, incomplete batch would leave none.
+    #[error(
+        "a batch of {batch_size} is larger than the dataset of {records} records, so dropping the \
+         incomplete batch leaves none; use a smaller batch or `pad_last`"
+    )]
+    BatchTooLarge {
+        /// Records in a batch.
+        batch_size: usize,
+        /// Records in the dataset.
+        records: usize,
+    },
+    /// A record number that the dataset does not have.
+    #[error("record {record} does not exist: the dataset has {records}")]
+    NoSuchRecord {
+        /// The number asked for.
+        record: usize,
+        /// Records in the dataset.
+        records: usize,
+    },
+    /// The dataset wrote a field that it did not declare.
+    #[error("there is no field `{field}`; the dataset declares {declared}")]
+    NoSuchField {
+        /// The name written to.
+        field: String,
+        /// The declared names.
+        declared: String,
+    },
+    /// Values that do not have the declared dtype or number.
+    #[error("`{field}` is {expected} in each record, got {got}")]
+    Mismatch {
+        /// The field's name.
+        field: String,
+        /// The declared spec of one record.
+        expected: TensorSpec,
+        /// What was offered.
+        got: String,
+    },
+    /// The dataset left a field of a record unwritten.
+    #[error("`{field}` was not written")]
+    Unwritten {
+        /// The field's name.
+        field: String,
+    },
+    /// A label that is not below the number of classes.
+    #[error("record {record} has label {label}, but there are {classes} classes (0 to {})", classes.saturating_sub(1))]
+    Label {
+        /// The record's number.
+        record: usize,
+        /// Its label.
+        label: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// Two parts of a dataset that should go together have different lengths.
+    #[error("`{field}` has {got} records, the others have {expected}")]
+    Count {
+        /// The part that differs.
+        field: String,
+        /// Records in the other parts.
+        expected: usize,
+        /// Records in this one.
+        got: usize,
+    },
+    /// A deviation to divide by that is zero, negative or not finite.
+    #[error("values cannot be normalized with mean {mean} and deviation {deviation}")]
+    Normalize {
+        /// The mean to subtract.
+        mean: f32,
+        /// The deviation to divide by.
+        deviation: f32,
+    },
+    /// A record could not be written.
+    #[error("record {record}: {source}")]
+    Record {
+        /// The record's number.
+        record: usize,
+        /// What was wrong.
+        source: Box<DataError>,
+    },
+    /// The batch memory refused.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A dataset's code panicked.
+    #[error("the dataset panicked: {0}")]
+    Panicked(String),
+    /// A worker thread could not be started.
+    #[error("cannot start a loader thread: {0}; `workers(0)` loads without threads")]
+    Thread(Arc<std::io::Error>),
+    /// A problem with a file.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: FileProblem,
+    },
+}
+
+/// What is wrong with a data file.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FileProblem {
+    /// It could not be read.
+    #[error("cannot be read: {0}")]
+    Io(Arc<std::io::Error>),
+    /// A directory lacks a file under any of its usual names.
+    #[error("holds none of {}", names.join(", "))]
+    Missing {
+        /// The names looked for.
+        names: Vec<String>,
+    },
+    /// It ends before the header does.
+    #[error("ends within the header, after {got} of {expected} bytes")]
+    Header {
+        /// Bytes of the header.
+        expected: u64,
+        /// Bytes in the file.
+        got: u64,
+    },
+    /// It is another kind of file.
+    #[error("starts with {got:#010x}, but {expected} starts with {magic:#010x}")]
+    Magic {
+        /// The first four bytes, big endian.
+        got: u32,
+        /// What those bytes should be.
+        magic: u32,
+        /// The kind of file that was expected.
+        expected: String,
+    },
+    /// It holds more or fewer values than its header declares.
+    #[error("declares shape {shape:?}, so {expected} bytes of values, but holds {}", held(.got))]
+    Length {
+        /// The declared shape.
+        shape: Vec<usize>,
+        /// Bytes that shape needs.
+        expected: u64,
+        /// Bytes found; `None` for more than needed.
+        got: Option<u64>,
+    },
+    /// It declares more than can be addressed.
+    #[error("declares shape {shape:?}, more than memory can hold")]
+    Size {
+        /// The declared shape.
+        shape: Vec<usize>,
+    },
+    /// Its contents contradict each other or those of the file it belongs to.
+    #[error(transparent)]
+    Content(Box<DataError>),
+}
+
+fn held(got: &Option<u64>) -> String {
+    got.map_or("more".into(), |bytes| format!("{bytes} (it is truncated)"))
+}
+
+impl DataError {
+    /// The same error, told of a record.
+    pub(crate) fn at_record(self, record: usize) -> Self {
+        Self::Record { record, source: Box::new(self) }
+    }
+}

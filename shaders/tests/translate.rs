@@ -1,0 +1,130 @@
+//! Every file, and every function extracted alone, validates in naga and is written for each shader language.
+
+use naga::back::{glsl, hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgrad_shaders::{MATMUL_TILED, PHILOX, math, math_for, math_names, replace};
+
+fn validate(name: &str, source: &str) -> (naga::Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(source)));
+    (module, info)
+}
+
+/// Writes a shader whose entry point is `main` in all four languages.
+fn translate(name: &str, source: &str) {
+    let (module, info) = validate(name, source);
+    let words = spv::write_vec(&module, &info, &spv::Options::default(), None)
+        .unwrap_or_else(|error| panic!("{name} as SPIR-V: {error}"));
+    assert!(words.len() > 100, "{name} as SPIR-V has {} words", words.len());
+
+    let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
+    let (text, _) = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
+        .unwrap_or_else(|error| panic!("{name} as MSL: {error}"));
+    assert!(text.contains("kernel void main_("), "{name} as MSL:\n{text}");
+
+    let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+    let mut text = String::new();
+    hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
+        .write(&module, &info, None)
+        .unwrap_or_else(|error| panic!("{name} as HLSL: {error}"));
+    assert!(text.contains("void main("), "{name} as HLSL:\n{text}");
+
+    let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+    let pipeline = glsl::PipelineOptions {
+        shader_stage: naga::ShaderStage::Compute,
+        entry_point: "main".into(),
+        multiview: None,
+    };
+    let mut text = String::new();
+    glsl::Writer::new(
+        &mut text,
+        &module,
+        &info,
+        &options,
+        &pipeline,
+        naga::proc::BoundsCheckPolicies::default(),
+    )
+    .and_then(|mut writer| writer.write())
+    .unwrap_or_else(|error| panic!("{name} as GLSL: {error}"));
+    assert!(text.contains("void main()"), "{name} as GLSL:\n{text}");
+}
+
+/// A compute shader that stores the value of an expression of type f32 in `x` and `y`.
+fn kernel(library: &str, expression: &str) -> String {
+    format!(
+        "{library}
+@group(0) @binding(0) var<storage, read_write> data: array<f32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
+    let x = data[id.x];
+    let y = data[id.x + 1u];
+    data[id.x] = {expression};
+}}
+"
+    )
+}
+
+fn call(name: &str) -> String {
+    match name {
+        "wg_nan" | "wg_inf" => format!("{name}()"),
+        "wg_is_nan" => format!("select(0.0, 1.0, {name}(x))"),
+        "wg_scale" | "wg_exp_scaled" | "wg_sin_quadrant" => format!("{name}(x, i32(y))"),
+        "wg_log2_parts" => format!("{name}(x).x"),
+        "wg_copysign" | "wg_exp_remainder" | "wg_log_poly" | "wg_pi_remainder" | "wg_asin_poly"
+        | "wg_atan2" | "wg_pow" => format!("{name}(x, y)"),
+        _ => format!("{name}(x)"),
+    }
+}
+
+#[test]
+fn every_math_function_alone() {
+    let names = math_names();
+    assert!(names.len() > 24, "{names:?}");
+    for name in names {
+        translate(name, &kernel(&math(&[name]), &call(name)));
+    }
+}
+
+#[test]
+fn all_math_together() {
+    let sum = math_names().into_iter().map(call).collect::<Vec<_>>().join(" + ");
+    translate("math.wgsl", &kernel(wgrad_shaders::MATH, &sum));
+    assert_eq!(math_for(&sum), math(&math_names()));
+}
+
+#[test]
+fn philox_translates() {
+    translate("philox.wgsl", &kernel(PHILOX, "f32(philox(vec4<u32>(u32(x)), vec2<u32>(u32(y))).x)"));
+}
+
+#[test]
+fn matmul_translates() {
+    translate("matmul_tiled.wgsl", MATMUL_TILED);
+}
+
+#[test]
+fn extraction_is_exact() {
+    let count = |names: &[&str]| math(names).matches("fn ").count();
+    assert_eq!(count(&[]), 0);
+    assert_eq!(count(&["wg_nan"]), 1);
+    assert_eq!(count(&["wg_nan", "wg_nan"]), 1);
+    assert_eq!(count(&["wg_no_such_function"]), 0);
+    // exp calls its remainder, polynomial and scaling, and infinity.
+    assert_eq!(count(&["wg_exp"]), 5);
+    assert!(!math(&["wg_exp"]).contains("//"), "comments between functions stay behind");
+}
+
+#[test]
+fn regions_are_replaced() {
+    for region in ["sizes", "functions"] {
+        let replaced = replace(MATMUL_TILED, region, "// here\n");
+        assert!(
+            replaced.contains("// here\n") && !replaced.contains(&format!(":begin {region}")),
+            "{region}"
+        );
+        assert_eq!(replace(MATMUL_TILED, "no such region", "// here\n"), MATMUL_TILED);
+    }
+}

@@ -55,6 +55,7 @@ impl Adagrad {
 }
 
 impl Optimizer for Adagrad {
+    #[track_caller]
     fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
         let Some((_, first)) = gradients.first() else { return };
         let graph = first.graph();

@@ -108,6 +108,7 @@ fn bias_correction(t: &Tensor, beta: f64) -> Tensor {
 }
 
 impl Optimizer for Adam {
+    #[track_caller]
     fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
         let Some((_, first)) = gradients.first() else { return };
         let graph = first.graph();
@@ -169,6 +170,7 @@ impl AdamW {
 }
 
 impl Optimizer for AdamW {
+    #[track_caller]
     fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
         self.0.update(gradients, vars);
     }

@@ -11,7 +11,6 @@ use wgrad_core::{Graph, Tensor, Var, Vars};
 pub trait Optimizer {
     /// Records the updates for gradients that are already there (clipped, averaged, …). Slots are
     /// declared in `vars`.
-    #[track_caller]
     fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars);
 
     /// Records the gradients of a scalar loss with respect to every trainable variable of `vars`, and

@@ -2,6 +2,7 @@
 //! without compiling again.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 use wgrad_core::{F32, Graph, Init, Tensor, TensorSpec, Var, Vars};
@@ -18,7 +19,6 @@ use wgrad_core::{F32, Graph, Init, Tensor, TensorSpec, Var, Vars};
 /// ```
 pub trait Schedule: Send + Sync {
     /// The rate (f32 scalar) at a step (u32 scalar; 0 in the first).
-    #[track_caller]
     fn rate(&self, step: &Tensor) -> Tensor;
 }
 
@@ -76,13 +76,14 @@ impl Schedule for Manual {
 /// Any schedule; what optimizers take, so that `Adam::new(1e-3)` and `Adam::new(Cosine::new(1e-3, 1000))`
 /// both read well.
 #[derive(Clone)]
-pub struct Rate(Arc<dyn Schedule>);
+pub struct Rate(pub(crate) Arc<dyn Schedule>);
 
 impl Rate {
     /// Records the rate at a step (u32 scalar) as an f32 scalar.
     #[track_caller]
     pub fn at(&self, step: &Tensor) -> Tensor {
-        self.0.rate(step)
+        // A call through `dyn` forgets who called; mistakes belong to the user's line.
+        step.graph().located(Location::caller(), || self.0.rate(step))
     }
 
     /// Records the rate of the running step.

@@ -80,6 +80,7 @@ impl RmsProp {
 }
 
 impl Optimizer for RmsProp {
+    #[track_caller]
     fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
         let Some((_, first)) = gradients.first() else { return };
         let graph = first.graph();

@@ -119,10 +119,10 @@ impl Schedule for Warmup {
             return step.fail("Warmup", message);
         }
         if self.steps == 0 {
-            return self.after.at(step);
+            return self.after.0.rate(step);
         }
         let steps = f64::from(self.steps);
         let risen = step.minimum(steps).cast(F32) * ((1.0 - self.start) / steps) + self.start;
-        self.after.at(&(step.maximum(steps) - steps)) * risen
+        self.after.0.rate(&(step.maximum(steps) - steps)) * risen
     }
 }

@@ -97,6 +97,7 @@ impl Sgd {
 }
 
 impl Optimizer for Sgd {
+    #[track_caller]
     fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
         let Some((_, first)) = gradients.first() else { return };
         let graph = first.graph();

@@ -7,7 +7,8 @@ use training::{START, advance, gradient, initial, problem};
 use wgrad_core::interpret::evaluate;
 use wgrad_core::{Array, F32, Graph, Mode, VarKind, Vars};
 use wgrad_optim::{
-    Adagrad, Adam, AdamW, Manual, Optimizer, RmsProp, Sgd, clip_grad_norm, clip_grad_value, grad_norm,
+    Adagrad, Adam, AdamW, Cosine, Manual, Optimizer, RmsProp, Sgd, Warmup, clip_grad_norm, clip_grad_value,
+    grad_norm,
 };
 
 fn every_optimizer() -> Vec<Box<dyn Optimizer>> {
@@ -134,12 +135,15 @@ fn settings_out_of_range_are_located_errors() {
 
 #[test]
 fn an_error_names_the_place_of_the_call() {
-    let (graph, vars) = (Graph::new(Mode::Train), Vars::new());
-    let loss = problem(&graph, &vars);
-    Adam::new(0.1).eps(-1.0).minimize(&loss, &vars);
-    let line = line!() - 1;
-    let error = graph.recording().check().expect_err("eps is negative");
-    assert_eq!((error.location.file(), error.location.line()), (file!(), line));
+    let in_the_rate = Warmup::new(5, Cosine::new(0.1, 0));
+    for optimizer in [Adam::new(0.1).eps(-1.0), Adam::new(in_the_rate)] {
+        let (graph, vars) = (Graph::new(Mode::Train), Vars::new());
+        let loss = problem(&graph, &vars);
+        optimizer.minimize(&loss, &vars);
+        let line = line!() - 1;
+        let error = graph.recording().check().expect_err("a setting is wrong");
+        assert_eq!((error.location.file(), error.location.line()), (file!(), line), "{error}");
+    }
 }
 
 #[test]

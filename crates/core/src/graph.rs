@@ -274,7 +274,7 @@ impl Graph {
     }
 
     /// Records with every node and error placed at `location` instead of the immediate caller.
-    pub(crate) fn located<T>(&self, location: &'static Location<'static>, body: impl FnOnce() -> T) -> T {
+    pub fn located<T>(&self, location: &'static Location<'static>, body: impl FnOnce() -> T) -> T {
         let outer = self.lock().location.replace(location);
         let result = body();
         self.lock().location = outer;

@@ -1,7 +1,7 @@
 //! Installing what a fresh machine lacks through its own package manager, or saying how.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::command::{run, succeeds};
 use crate::error::{Error, Result};
@@ -110,7 +110,10 @@ pub(crate) fn ensure(need: &Need, present: impl Fn() -> bool) -> Result<()> {
     for line in lines {
         let mut words = line.split_whitespace();
         let program = words.next().unwrap_or_default();
-        run(Command::new(program).args(words).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        let mut command = Command::new(program);
+        // Mistakes go to standard error; a list of packages helps nobody.
+        command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        run(&mut command)?;
     }
     if present() { Ok(()) } else { Err(Error::StillMissing { what: need.what }) }
 }

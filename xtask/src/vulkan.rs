@@ -1,6 +1,7 @@
 //! Whether a Vulkan driver is there, without linking against one: the loader library and at least one
 //! driver manifest, where the loader's documentation ("Driver discovery on Linux") says they lie.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
@@ -18,7 +19,11 @@ const NEED: Need = Need {
 
 /// Sees to a driver. macOS and Windows bring theirs along.
 pub(crate) fn ensure_driver() -> Result<()> {
-    if cfg!(target_os = "linux") { ensure(&NEED, || Places::of_system().complete()) } else { Ok(()) }
+    if cfg!(target_os = "linux") {
+        ensure(&NEED, || Places::of(|name| std::env::var_os(name)).complete())
+    } else {
+        Ok(())
+    }
 }
 
 /// Where to look.
@@ -30,19 +35,21 @@ struct Places {
 }
 
 impl Places {
-    fn of_system() -> Self {
-        let variable = |name: &str| std::env::var_os(name).unwrap_or_default();
-        let paths = |name: &str| std::env::split_paths(&variable(name)).collect::<Vec<_>>();
-
+    /// The places that an environment names, then the usual ones.
+    fn of(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let paths = |name: &str| -> Vec<PathBuf> {
+            let value = variable(name).unwrap_or_default();
+            std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect()
+        };
         let mut libraries = paths("LD_LIBRARY_PATH");
         libraries.extend(["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from));
 
         let mut manifests = [paths("VK_DRIVER_FILES"), paths("VK_ICD_FILENAMES")].concat();
         if manifests.is_empty() {
             let mut roots = [paths("XDG_CONFIG_DIRS"), paths("XDG_DATA_DIRS")].concat();
-            roots.extend(["/etc", "/etc/xdg", "/usr/share", "/usr/local/share"].map(PathBuf::from));
-            roots.push(Path::new("/run/opengl-driver/share").into());
-            roots.push(Path::new(&variable("HOME")).join(".local/share"));
+            roots.extend(paths("HOME").iter().map(|home| home.join(".local/share")));
+            let usual = ["/etc", "/etc/xdg", "/usr/share", "/usr/local/share", "/run/opengl-driver/share"];
+            roots.extend(usual.map(PathBuf::from));
             manifests.extend(roots.into_iter().map(|root| root.join("vulkan/icd.d")));
         }
         Self { libraries, manifests }
@@ -104,5 +111,20 @@ mod tests {
         assert!(!places.complete());
         write(&loader, "").unwrap();
         assert!(places.complete());
+    }
+
+    #[test]
+    fn an_empty_environment_leaves_the_usual_places() {
+        for value in [None, Some(OsString::new())] {
+            let places = Places::of(|_| value.clone());
+            assert!(places.libraries.contains(&"/usr/lib".into()));
+            assert!(places.manifests.contains(&"/usr/share/vulkan/icd.d".into()), "{:?}", places.manifests);
+        }
+    }
+
+    #[test]
+    fn named_drivers_replace_the_usual_places() {
+        let places = Places::of(|name| (name == "VK_DRIVER_FILES").then(|| "/opt/my.json".into()));
+        assert_eq!(places.manifests, [PathBuf::from("/opt/my.json")]);
     }
 }

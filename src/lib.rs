@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+
+pub use wgrad_core as core;
+pub use wgrad_data as data;
+pub use wgrad_gpu as gpu;
+pub use wgrad_nn as nn;
+pub use wgrad_optim as optim;
+pub use wgrad_train as train;
+
+/// Everything that a program which trains a model usually names.
+///
+/// ```
+/// use wgrad::prelude::*;
+/// let vars = Vars::new();
+/// let layer = Linear::new(vars.sub("fc"), 64, 10);
+/// let graph = Graph::new(Mode::Train);
+/// let logits = layer.forward(&graph.input("image", [32, 64], F32));
+/// assert_eq!(*logits.shape(), [32, 10]);
+/// ```
+pub mod prelude {
+    pub use wgrad_core::batch::Batch;
+    pub use wgrad_core::ops::Window;
+    pub use wgrad_core::{
+        Array, Axes, DType, DType::*, Element, Graph, Init, Mode, Shape, Tensor, TensorSpec, Var, VarKind,
+        Vars,
+    };
+    pub use wgrad_data::{DataError, Dataset, Labelled, Loader, TensorDataset, breast_cancer, digits, mnist};
+    pub use wgrad_gpu::{AdapterInfo, AdapterKind, Gpu, Outputs, Program, State};
+    pub use wgrad_nn::{
+        AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Elu, Embedding, Flatten, Gelu,
+        GlobalAvgPool2d, LayerNorm, LeakyRelu, Linear, LinearConfig, MaxPool2d, Module, MultiHeadAttention,
+        Relu, ResidualBlock, Sequential, Sigmoid, Silu, Softplus, Tanh, init,
+    };
+    pub use wgrad_optim::{
+        Adagrad, Adam, AdamW, Cosine, Manual, Optimizer, Rate, RmsProp, Schedule, Sgd, StepLr, Warmup,
+        clip_grad_norm, clip_grad_value,
+    };
+    pub use wgrad_train::{Patience, Report, Trainer};
+}

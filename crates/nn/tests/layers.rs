@@ -1,0 +1,284 @@
+//! Every layer against its formula, written out in plain loops.
+
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod reference;
+
+use reference::{array, assert_close, eval, noise, run, scrambled};
+use wgrad_core::ops::Window;
+use wgrad_core::{Array, Graph, Mode, Tensor, U32, Vars};
+use wgrad_nn::{
+    AvgPool2d, Conv2d, Conv2dConfig, Elu, Embedding, Flatten, Gelu, GlobalAvgPool2d, LayerNorm, LeakyRelu,
+    Linear, MaxPool2d, Module, MultiHeadAttention, Relu, Sequential, Sigmoid, Silu, Softplus, Tanh,
+};
+
+/// f64 rounding of short sums.
+const EXACT: f64 = 1e-12;
+
+/// Constants that a layer rounds to f32: eps, 1/√width.
+const ROUNDED: f64 = 1e-7;
+
+fn linear(x: &[f64], weight: &Array, bias: &[f64]) -> Vec<f64> {
+    let row = |o: usize| x.iter().enumerate().map(|(i, x)| x * weight.at(&[o, i])).sum::<f64>() + bias[o];
+    (0..bias.len()).map(row).collect()
+}
+
+#[test]
+fn linear_over_the_last_axis_of_any_rank() {
+    let vars = Vars::new();
+    let layer = Linear::new(vars.sub("fc"), 5, 3);
+    let state = scrambled(&vars);
+    for lead in [&[][..], &[4], &[2, 3], &[0]] {
+        let x = noise([lead, &[5]].concat(), 1);
+        let expected = x.data.chunks(5).flat_map(|x| linear(x, &state["fc.weight"], &state["fc.bias"].data));
+        let expected = Array::new(x.spec.dtype, [lead, &[3]].concat(), expected.collect());
+        assert_close(&eval(&layer, &x, &state), &expected, EXACT);
+    }
+}
+
+#[test]
+fn linear_without_bias() {
+    let vars = Vars::new();
+    let layer = Linear::no_bias(&vars, 5, 3);
+    let state = scrambled(&vars);
+    assert_eq!(vars.all().len(), 1);
+    let x = noise([2, 5], 1);
+    let expected = x.data.chunks(5).flat_map(|x| linear(x, &state["weight"], &[0.0; 3])).collect();
+    assert_close(&eval(&layer, &x, &state), &Array::new(x.spec.dtype, [2, 3], expected), EXACT);
+}
+
+/// Where output position o reads kernel element k, if inside of extent n.
+fn source(o: usize, k: usize, window: &Window, axis: usize, n: usize) -> Option<usize> {
+    let at = o * window.stride[axis] + k * window.dilation[axis];
+    at.checked_sub(window.padding[axis].0).filter(|&at| at < n)
+}
+
+fn conv2d(x: &Array, weight: &Array, bias: Option<&Array>, window: &Window, groups: usize) -> Array {
+    let (xs, ws) = (x.shape(), weight.shape());
+    let extent = |axis: usize| {
+        let padded = xs[2 + axis] + window.padding[axis].0 + window.padding[axis].1;
+        (padded - window.dilation[axis] * (window.size[axis] - 1) - 1) / window.stride[axis] + 1
+    };
+    array([xs[0], ws[0], extent(0), extent(1)], |index| {
+        let (n, o, group) = (index[0], index[1], index[1] / (ws[0] / groups));
+        let mut sum = bias.map_or(0.0, |bias| bias.at(&[o]));
+        for c in 0..ws[1] {
+            for i in 0..ws[2] {
+                for j in 0..ws[3] {
+                    let (h, w) =
+                        (source(index[2], i, window, 0, xs[2]), source(index[3], j, window, 1, xs[3]));
+                    if let (Some(h), Some(w)) = (h, w) {
+                        sum += x.at(&[n, group * ws[1] + c, h, w]) * weight.at(&[o, c, i, j]);
+                    }
+                }
+            }
+        }
+        sum
+    })
+}
+
+#[test]
+fn convolution() {
+    let square = |size: usize| Window::new(&[size, size]);
+    let uneven = Window { padding: vec![(2, 0), (1, 3)], ..Window::new(&[2, 3]).stride(2) };
+    let layers: [(Conv2dConfig, Window, usize); 6] = [
+        (Conv2dConfig::new(4, 6, 3), square(3), 1),
+        (Conv2dConfig::new(4, 6, 3).stride(2).padding(1), square(3).stride(2).padding(1), 1),
+        (Conv2dConfig::new(4, 6, 2).dilation(3).no_bias(), square(2).dilation(3), 1),
+        (Conv2dConfig::new(4, 6, 3).groups(2).padding(2), square(3).padding(2), 2),
+        (Conv2dConfig::new(4, 8, 3).groups(4), square(3), 4),
+        (Conv2dConfig::new(4, 6, 3).window(uneven.clone()), uneven, 1),
+    ];
+    for (config, window, groups) in layers {
+        let vars = Vars::new();
+        let layer = config.build(vars.sub("conv"));
+        let state = scrambled(&vars);
+        let x = noise([2, 4, 7, 6], 3);
+        let expected = conv2d(&x, &state["conv.weight"], state.get("conv.bias"), &window, groups);
+        assert_close(&eval(&layer, &x, &state), &expected, EXACT);
+    }
+}
+
+#[test]
+fn pooling() {
+    let x = noise([2, 3, 7, 6], 4);
+    let pooled = |window: &Window, start: f64, combine: &dyn Fn(f64, f64) -> f64| {
+        let extents = window.output(&x.shape()[2..]).expect("the window fits");
+        array([2, 3, extents[0], extents[1]], |index| {
+            let mut value = start;
+            for (i, j) in (0..window.size[0]).flat_map(|i| (0..window.size[1]).map(move |j| (i, j))) {
+                let (h, w) = (source(index[2], i, window, 0, 7), source(index[3], j, window, 1, 6));
+                if let (Some(h), Some(w)) = (h, w) {
+                    value = combine(value, x.at(&[index[0], index[1], h, w]));
+                }
+            }
+            value
+        })
+    };
+    for (size, stride, padding) in [(2, 2, 0), (3, 2, 1), (3, 1, 0)] {
+        let window = Window::new(&[size, size]).stride(stride).padding(padding);
+        let max = MaxPool2d::new(size).stride(stride).padding(padding);
+        let state = Default::default();
+        assert_close(&eval(&max, &x, &state), &pooled(&window, f64::MIN, &f64::max), EXACT);
+        let average = AvgPool2d::new(size).stride(stride).padding(padding);
+        let share = 1.0 / (size * size) as f64;
+        assert_close(&eval(&average, &x, &state), &pooled(&window, 0.0, &|sum, x| sum + x * share), EXACT);
+    }
+    let global = array([2, 3], |nc| (0..42).map(|i| x.at(&[nc[0], nc[1], i / 6, i % 6])).sum::<f64>() / 42.0);
+    assert_close(&eval(&GlobalAvgPool2d, &x, &Default::default()), &global, EXACT);
+}
+
+#[test]
+fn pooling_steps_by_its_size() {
+    let x = noise([1, 1, 6, 6], 5);
+    let by_size = eval(&MaxPool2d::new(3), &x, &Default::default());
+    assert_eq!(by_size, eval(&MaxPool2d::new(3).stride(3), &x, &Default::default()));
+    assert_eq!(**by_size.shape(), [1, 1, 2, 2]);
+}
+
+#[test]
+fn flatten_keeps_the_first_axis() {
+    let x = noise([2, 3, 4, 5], 6);
+    let flat = eval(&Flatten, &x, &Default::default());
+    assert_eq!((&**flat.shape(), &flat.data), (&[2, 60][..], &x.data));
+}
+
+#[test]
+fn embedding_looks_rows_up() {
+    let vars = Vars::new();
+    let layer = Embedding::new(vars.sub("words"), 7, 3);
+    let state = scrambled(&vars);
+    let words = Array::new(U32, [2, 4], vec![0.0, 6.0, 3.0, 3.0, 1.0, 5.0, 0.0, 2.0]);
+    let table = &state["words.weight"];
+    let expected = array([2, 4, 3], |index| table.at(&[words.at(&index[..2]) as usize, index[2]]));
+    assert_close(&eval(&layer, &words, &state), &expected, EXACT);
+}
+
+#[test]
+fn embedding_bounds_its_input() {
+    let (graph, vars) = (Graph::new(Mode::Eval), Vars::new());
+    Embedding::new(&vars, 7, 3).forward(&graph.input("text", [4], U32));
+    assert_eq!(graph.recording().bounds, [("text".into(), 7)]);
+}
+
+#[test]
+fn layer_norm_over_the_last_axes() {
+    for (shape, count) in [(&[4][..], 4), (&[3, 4], 12)] {
+        let vars = Vars::new();
+        let layer = LayerNorm::new(&vars, shape).eps(0.125);
+        let state = scrambled(&vars);
+        let x = noise([2, 3, 4], 8);
+        let mut expected = x.clone();
+        for part in expected.data.chunks_mut(count) {
+            let mean = part.iter().sum::<f64>() / count as f64;
+            let var = part.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count as f64;
+            for (i, x) in part.iter_mut().enumerate() {
+                let normal = (*x - mean) / (var + 0.125).sqrt();
+                *x = normal * state["weight"].data[i] + state["bias"].data[i];
+            }
+        }
+        assert_close(&eval(&layer, &x, &state), &expected, EXACT);
+    }
+}
+
+/// Self-attention of one sequence [T][width], head by head and position by position.
+fn attention(x: &[Vec<f64>], heads: usize, causal: bool, state: &dyn Fn(&str) -> Array) -> Vec<Vec<f64>> {
+    let (width, count) = (x[0].len(), x.len());
+    let size = width / heads;
+    let (weight, bias) = (state("in_proj_weight"), state("in_proj_bias"));
+    let projected: Vec<Vec<f64>> = x.iter().map(|x| linear(x, &weight, &bias.data)).collect();
+    let part = |t: usize, which: usize, head: usize| &projected[t][which * width + head * size..][..size];
+    let attend = |t: usize| {
+        let mut joined = vec![];
+        for head in 0..heads {
+            let seen = if causal { t + 1 } else { count };
+            let score = |s| {
+                let dot: f64 = part(t, 0, head).iter().zip(part(s, 1, head)).map(|(q, k)| q * k).sum();
+                (dot / (size as f64).sqrt()).exp()
+            };
+            let scores: Vec<f64> = (0..seen).map(score).collect();
+            let total: f64 = scores.iter().sum();
+            for d in 0..size {
+                joined.push((0..seen).map(|s| scores[s] / total * part(s, 2, head)[d]).sum());
+            }
+        }
+        linear(&joined, &state("out_proj.weight"), &state("out_proj.bias").data)
+    };
+    (0..count).map(attend).collect()
+}
+
+#[test]
+fn multi_head_attention() {
+    for causal in [false, true] {
+        let vars = Vars::new();
+        let layer = MultiHeadAttention::new(&vars, 6, 2);
+        let layer = if causal { layer.causal() } else { layer };
+        let state = scrambled(&vars);
+        let x = noise([2, 4, 6], 9);
+        let rows: Vec<Vec<f64>> = x.data.chunks(6).map(<[f64]>::to_vec).collect();
+        let lookup = |name: &str| state[name].clone();
+        let expected =
+            rows.chunks(4).flat_map(|sequence| attention(sequence, 2, causal, &lookup)).flatten().collect();
+        assert_close(&eval(&layer, &x, &state), &Array::new(x.spec.dtype, [2, 4, 6], expected), ROUNDED);
+    }
+}
+
+/// A module and the function it applies to each element.
+type Elementwise<'a> = (&'a dyn Module, &'a dyn Fn(f64) -> f64);
+
+#[test]
+fn activations() {
+    let x = noise([40], 10);
+    let x = Array { data: x.data.iter().map(|x| 4.0 * x).collect(), ..x };
+    // erf by Simpson's rule on its integral.
+    let erf = |x: f64| {
+        let (n, f) = (2000, |t: f64| (-t * t).exp());
+        let h = x / f64::from(n);
+        let odd: f64 = (0..n / 2).map(|i| f(h * f64::from(2 * i + 1))).sum();
+        let even: f64 = (1..n / 2).map(|i| f(h * f64::from(2 * i))).sum();
+        std::f64::consts::FRAC_2_SQRT_PI * h / 3.0 * (f(0.0) + 4.0 * odd + 2.0 * even + f(x))
+    };
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let table: [Elementwise<'_>; 9] = [
+        (&Relu, &|x| x.max(0.0)),
+        (&LeakyRelu(0.25), &|x| if x > 0.0 { x } else { 0.25 * x }),
+        (&LeakyRelu::default(), &|x| if x > 0.0 { x } else { 0.01 * x }),
+        (&Sigmoid, &sigmoid),
+        (&Tanh, &f64::tanh),
+        (&Gelu, &|x| x * 0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))),
+        (&Silu, &|x| x * sigmoid(x)),
+        (&Softplus, &|x| x.exp().ln_1p()),
+        (&Elu::default(), &|x| if x > 0.0 { x } else { x.exp() - 1.0 }),
+    ];
+    for (module, formula) in table {
+        let expected = Array { data: x.data.iter().map(|&x| formula(x)).collect(), ..x.clone() };
+        assert_close(&eval(module, &x, &Default::default()), &expected, ROUNDED);
+    }
+    let half = Elu(0.5);
+    let expected = |x: f64| if x > 0.0 { x } else { 0.5 * x.exp_m1() };
+    let expected = Array { data: x.data.iter().map(|&x| expected(x)).collect(), ..x.clone() };
+    assert_close(&eval(&half, &x, &Default::default()), &expected, EXACT);
+}
+
+#[test]
+fn sequential_applies_in_order() {
+    let vars = Vars::new();
+    let (first, second) = (Linear::new(vars.sub(0), 5, 4), Linear::new(vars.sub(2), 4, 2));
+    let chain = Sequential::new().then(first.clone()).then(Relu).then(second.clone());
+    let doubled = Sequential::new().then(chain).then(|x: &Tensor| x * 2.0);
+    let by_hand = |x: &Tensor| second.forward(&first.forward(x).relu()) * 2.0;
+    let state = scrambled(&vars);
+    let x = noise([3, 5], 11);
+    assert_eq!(eval(&doubled, &x, &state), eval(&by_hand, &x, &state));
+    assert_eq!(eval(&Sequential::new(), &x, &state), x);
+    let names: Vec<_> = vars.all().iter().map(|var| var.name().to_string()).collect();
+    assert_eq!(names, ["0.weight", "0.bias", "2.weight", "2.bias"]);
+}
+
+#[test]
+fn layers_are_the_same_in_training_unless_they_say_so() {
+    let vars = Vars::new();
+    let layer = Conv2d::new(&vars, 3, 2, 2);
+    let mut state = scrambled(&vars);
+    let x = noise([2, 3, 4, 4], 12);
+    assert_eq!(run(Mode::Train, &layer, &x, &mut state), eval(&layer, &x, &state));
+}

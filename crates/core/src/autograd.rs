@@ -16,8 +16,10 @@ fn pull_back(output: &Tensor, cotangent: &Tensor, targets: &[NodeId]) -> Vec<Opt
 
     let mut depends = vec![false; count];
     for id in 0..count {
+        // Nothing flows through a detached value, so what is computed from it needs no derivative.
+        let passes = !matches!(nodes[id].op, Op::Detach(_));
         depends[id] = targets.contains(&NodeId(id as u32))
-            || nodes[id].inputs.iter().any(|input| depends[input.index()]);
+            || passes && nodes[id].inputs.iter().any(|input| depends[input.index()]);
     }
 
     let mut gradients: Vec<Option<Tensor>> = vec![None; count];

@@ -67,6 +67,14 @@ macro_rules! primitives {
         pub enum Op { $($Name($Name),)* }
 
         impl Op {
+            /// The names of the primitives.
+            pub const PRIMITIVES: &[&str] = &[$(stringify!($Name),)*];
+
+            /// Which of [`Op::PRIMITIVES`] this is.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$Name(_) => stringify!($Name),)* }
+            }
+
             /// The rules of this operation.
             pub fn primitive(&self) -> &dyn Primitive {
                 match self { $(Self::$Name(op) => op,)* }

@@ -98,7 +98,7 @@ impl Builder {
             let spec = crate::TensorSpec::new(dtype, shape);
             self.add(Node { op, inputs, spec, location: like.location, valid: true })
         };
-        let mut id = step(Scalar::new(value, dtype).into(), vec![], &Shape::scalar());
+        let mut id = step(Scalar::exact(value, dtype).into(), vec![], &Shape::scalar());
         if shape.rank() > 0 {
             let ones: Shape = shape.iter().map(|_| 1).collect();
             id = step(Reshape { shape: ones.clone() }.into(), vec![id], &ones);
@@ -143,7 +143,7 @@ impl Builder {
                 .collect();
             let spec = crate::TensorSpec::new(node.spec.dtype, []);
             let value = node.op.primitive().evaluate(&values.iter().collect::<Vec<_>>(), &spec).item();
-            if value.is_finite() && node.spec.dtype != DType::Bool {
+            if node.spec.dtype.round(value).is_finite() && node.spec.dtype != DType::Bool {
                 return self.splat(value, &node);
             }
             return Rewrite::Node(node);

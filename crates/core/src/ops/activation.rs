@@ -3,9 +3,10 @@
 //! Branches are chosen by `select`, and a branch that is not taken never computes an infinity, so no
 //! gradient is infinity times 0.
 
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, LN_2};
 
 use crate::Tensor;
+use crate::case::Case;
 
 impl Tensor {
     /// x where positive, else slope · x (PyTorch's `LeakyReLU`).
@@ -56,4 +57,35 @@ impl Tensor {
         let tail = self.masked_fill(&positive, 0.0).expm1() * alpha;
         positive.select(self, &tail)
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    // Far from 0 the exponentials saturate; nothing may overflow there.
+    let x = [-100.0, -1.0, 0.0, 2.0, 100.0];
+    let hand = |name: &str, activation: fn(&Tensor) -> Tensor, expected: &[f64]| {
+        Case::new(name, move |t| activation(&t[0])).given([5], &x).expect(expected)
+    };
+    let random = |name: &str, activation: fn(&Tensor) -> Tensor| {
+        Case::new(&format!("{name}/random"), move |t| activation(&t[0])).distinct([7, 5])
+    };
+    vec![
+        hand("leaky_relu", |x| x.leaky_relu(0.25), &[-25.0, -0.25, 0.0, 2.0, 100.0]).no_gradient(),
+        random("leaky_relu", |x| x.leaky_relu(0.01)),
+        hand("gelu", Tensor::gelu, &[0.0, -0.15865525393145707, 0.0, 1.9544997361036416, 100.0]),
+        random("gelu", Tensor::gelu),
+        hand("gelu_tanh", Tensor::gelu_tanh, &[0.0, -0.15880800939172324, 0.0, 1.954597694087775, 100.0]),
+        random("gelu_tanh", Tensor::gelu_tanh),
+        hand("silu", Tensor::silu, &[-3.72e-42, -0.2689414213699951, 0.0, 1.7615941559557649, 100.0]),
+        random("silu", Tensor::silu),
+        hand("softplus", Tensor::softplus, &[0.0, 0.31326168751822286, LN_2, 2.1269280110429727, 100.0]),
+        random("softplus", Tensor::softplus),
+        hand(
+            "log_sigmoid",
+            Tensor::log_sigmoid,
+            &[-100.0, -1.3132616875182228, -LN_2, -0.1269280110429726, 0.0],
+        ),
+        random("log_sigmoid", Tensor::log_sigmoid),
+        hand("elu", |x| x.elu(1.0), &[-1.0, -0.6321205588285577, 0.0, 2.0, 100.0]).no_gradient(),
+        random("elu", |x| x.elu(1.5)),
+    ]
 }

@@ -1,5 +1,6 @@
 //! The position of the largest element.
 
+use crate::case::{Case, Fill};
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Tensor, TensorSpec};
 
@@ -66,4 +67,22 @@ impl Tensor {
             Err(message) => self.fail("argmax", message),
         }
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build).no_gradient();
+    vec![
+        case("argmax", |t| t[0].argmax(-1))
+            .given([3, 3], &[1.0, 3.0, 2.0, 5.0, 5.0, 4.0, -3.0, -2.0, -1.0])
+            .expect(&[1.0, 0.0, 2.0]),
+        case("argmax/first-axis", |t| t[0].argmax(0)).distinct([7, 5]),
+        case("argmax/middle", |t| t[0].argmax(1)).distinct([3, 7, 5]),
+        case("argmax/transposed", |t| t[0].t().argmax(-1)).distinct([33, 5]),
+        case("argmax/integers", |t| t[0].argmax(-1))
+            .operand(DType::I32, [2, 3], Fill::Given(vec![-5.0, -4.0, -4.0, 7.0, 1.0, 9.0]))
+            .expect(&[1.0, 2.0]),
+        case("argmax/one", |t| t[0].argmax(-1)).random([3, 1]).expect(&[0.0; 3]),
+        case("argmax/none", |t| t[0].argmax(-1)).random([0, 3]).expect(&[]),
+        case("argmax/large", |t| t[0].argmax(-1)).operand(DType::F32, [4, 2500], Fill::Distinct(-2.0, 2.0)),
+    ]
 }

@@ -1,6 +1,7 @@
 //! Scaled dot-product attention.
 
 use super::Contract;
+use crate::case::Case;
 use crate::{DType, Tensor};
 
 impl Tensor {
@@ -44,4 +45,26 @@ impl Tensor {
         }
         q.graph().record(product(b"ts", b"se", b"te"), &[&scores.softmax(-1), v])
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let attend = |name: &str, causal: bool| {
+        let build = move |t: &[Tensor]| Tensor::scaled_dot_product_attention(&t[0], &t[1], &t[2], causal);
+        Case::new(&format!("scaled_dot_product_attention{name}"), build)
+    };
+    vec![
+        // Equal scores: the mean of the values, for a causal query that of the values up to it.
+        attend("", false)
+            .given([2, 1], &[0.0, 0.0])
+            .given([2, 1], &[1.0, 2.0])
+            .given([2, 2], &[1.0, 2.0, 3.0, 6.0])
+            .expect(&[2.0, 4.0, 2.0, 4.0]),
+        attend("/causal", true)
+            .given([2, 1], &[0.0, 0.0])
+            .given([2, 1], &[1.0, 2.0])
+            .given([2, 2], &[1.0, 2.0, 3.0, 6.0])
+            .expect(&[1.0, 2.0, 2.0, 4.0]),
+        attend("/heads", false).random([2, 3, 5, 4]).random([2, 3, 7, 4]).random([2, 3, 7, 3]),
+        attend("/causal-heads", true).random([2, 1, 5, 4]).random([2, 1, 5, 4]).random([2, 1, 5, 4]),
+    ]
 }

@@ -1,6 +1,7 @@
 //! The normalisation formula of batch norm; the statistics are the caller's.
 
 use crate::Tensor;
+use crate::case::Case;
 
 impl Tensor {
     /// (x − mean) / √(var + eps) · weight + bias per channel: x is \[N, C, …\], the others \[C\]
@@ -36,4 +37,27 @@ impl Tensor {
             None => normal,
         }
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("batch_norm", |t| t[0].batch_norm(&t[1], &t[2], Some(&t[3]), Some(&t[4]), 0.0))
+            .given([2, 2], &[1.0, 2.0, 3.0, 4.0])
+            .given([2], &[1.0, 0.0])
+            .given([2], &[4.0, 0.25])
+            .given([2], &[1.0, 2.0])
+            .given([2], &[0.0, 10.0])
+            .expect(&[0.0, 18.0, 1.0, 26.0]),
+        Case::new("batch_norm/plain", |t| t[0].batch_norm(&t[1], &t[2], None, None, 1e-5))
+            .random([2, 3, 5])
+            .random([3])
+            .uniform([3], 0.25, 2.0),
+        Case::new("batch_norm/images", |t| {
+            let (mean, var) = (t[0].mean([0, 2, 3]), t[0].var([0, 2, 3], 0));
+            t[0].batch_norm(&mean, &var, Some(&t[1]), Some(&t[2]), 1e-5)
+        })
+        .random([3, 2, 3, 5])
+        .random([2])
+        .random([2]),
+    ]
 }

@@ -1,5 +1,9 @@
-//! Elementwise functions of two operands, and the operators `+ - * / %` with broadcasting.
+//! Elementwise functions of two operands, with broadcasting. The operators `+ - * / %` are next door.
 
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
+
+use super::Operand;
+use crate::case::{Case, Fill};
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Tensor, TensorSpec};
 
@@ -168,7 +172,11 @@ impl Primitive for Binary {
             Div => (-(g * cx.output / b)).into(),
             Rem if first => g.clone().into(),
             Rem => (-(g * (a / b).detach().trunc())).into(),
-            Pow if first => (g * b * a.pow(&(b - 1.0))).into(),
+            // The derivative is 0 at an exponent of 0, also where the base is 0.
+            Pow if first => {
+                let lowered = (b - 1.0).masked_fill(&b.eq(0.0), 0.0);
+                (g * b * a.pow(&lowered)).into()
+            }
             // The derivative in the exponent, bᵃ·ln a, is 0 at a = 0.
             Pow => {
                 let positive = a.gt(0.0);
@@ -195,31 +203,6 @@ impl Primitive for Binary {
     }
 }
 
-/// The other operand of a binary operation: a tensor, or a number in the tensor's dtype.
-pub trait Operand {
-    /// The operand as a tensor of the graph of `like`.
-    fn tensor(&self, like: &Tensor) -> Tensor;
-}
-
-impl Operand for Tensor {
-    fn tensor(&self, _: &Tensor) -> Tensor {
-        self.clone()
-    }
-}
-
-impl Operand for &Tensor {
-    fn tensor(&self, _: &Tensor) -> Tensor {
-        (*self).clone()
-    }
-}
-
-impl Operand for f64 {
-    #[track_caller]
-    fn tensor(&self, like: &Tensor) -> Tensor {
-        like.graph().scalar(*self, like.dtype())
-    }
-}
-
 impl Tensor {
     /// Two operands expanded to their common shape.
     #[track_caller]
@@ -237,7 +220,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn binary(&self, kind: BinaryKind, other: &impl Operand) -> Self {
+    pub(super) fn binary(&self, kind: BinaryKind, other: &impl Operand) -> Self {
         let other = other.tensor(self);
         match self.broadcast_with(kind.name(), &other) {
             Some((a, b)) => self.graph().record(Binary { kind }, &[&a, &b]),
@@ -311,59 +294,103 @@ impl Tensor {
     }
 }
 
-macro_rules! operators {
-    ($($Trait:ident $method:ident $Kind:ident;)*) => {$(
-        impl<O: Operand> std::ops::$Trait<O> for &Tensor {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: O) -> Tensor {
-                self.binary(BinaryKind::$Kind, &other)
-            }
-        }
-        impl<O: Operand> std::ops::$Trait<O> for Tensor {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: O) -> Tensor {
-                self.binary(BinaryKind::$Kind, &other)
-            }
-        }
-        impl std::ops::$Trait<&Tensor> for f64 {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: &Tensor) -> Tensor {
-                Operand::tensor(&self, other).binary(BinaryKind::$Kind, &other)
-            }
-        }
-        impl std::ops::$Trait<Tensor> for f64 {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: Tensor) -> Tensor {
-                Operand::tensor(&self, &other).binary(BinaryKind::$Kind, &other)
-            }
-        }
-    )*};
-}
-
-operators! {
-    Add add Add;
-    Sub sub Sub;
-    Mul mul Mul;
-    Div div Div;
-    Rem rem Rem;
-}
-
-impl std::ops::Neg for &Tensor {
-    type Output = Tensor;
-    #[track_caller]
-    fn neg(self) -> Tensor {
-        Tensor::neg(&self)
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = vec![];
+    for &(kind, (a_low, a_high), (b_low, b_high), a, b, expected) in FLOATS {
+        let build = move |t: &[Tensor]| t[0].binary(kind, &t[1]);
+        let case = |variant: &str| Case::new(&format!("{}{variant}", kind.name()), build);
+        let random = |variant: &str, a: &[usize], b: &[usize]| {
+            case(variant).uniform(a, a_low, a_high).uniform(b, b_low, b_high)
+        };
+        cases.extend([
+            case("").given([a.len()], a).given([b.len()], b).expect(expected).no_gradient(),
+            random("/random", &[3, 5], &[3, 5]),
+            random("/column", &[3, 1], &[1, 7]),
+            random("/row", &[7], &[2, 3, 7]),
+            random("/scalar", &[3, 5], &[]),
+            random("/one", &[1], &[1, 1]),
+            random("/none", &[3, 0], &[1]).expect(&[]),
+            Case::new(&format!("{}/views", kind.name()), move |t| {
+                t[0].t().binary(kind, &t[1].slice_step(1, 1..10, 2))
+            })
+            .uniform([5, 3], a_low, a_high)
+            .uniform([3, 11], b_low, b_high),
+        ]);
     }
+    for &(kind, dtype, a, b, expected) in INTEGERS {
+        let shape = [a.len()];
+        let case = Case::new(&format!("{}/{dtype}", kind.name()), move |t| t[0].binary(kind, &t[1]))
+            .operand(dtype, shape, Fill::Given(a.to_vec()))
+            .operand(dtype, shape, Fill::Given(b.to_vec()))
+            .expect(expected);
+        cases.push(case.no_gradient());
+    }
+    cases.extend([
+        Case::new("add/f16", |t| &t[0] + &t[1])
+            .operand(DType::F16, [3, 5], Fill::Uniform(-2.0, 2.0))
+            .operand(DType::F16, [5], Fill::Uniform(-2.0, 2.0)),
+        Case::new("mul/large", |t| &t[0] * &t[1]).random([101, 97]).random([97]),
+        Case::new("square", |t| t[0].square()).given([3], &[-1.5, 0.0, 4.0]).expect(&[2.25, 0.0, 16.0]),
+        Case::new("pow/of-zero", |t| t[0].pow(&t[1]))
+            .given([3], &[0.0, 0.0, 0.0])
+            .given([3], &[0.0, 2.0, 3.0])
+            .expect(&[1.0, 0.0, 0.0])
+            .no_gradient(),
+    ]);
+    cases
 }
 
-impl std::ops::Neg for Tensor {
-    type Output = Tensor;
-    #[track_caller]
-    fn neg(self) -> Tensor {
-        Tensor::neg(&self)
-    }
-}
+type Range = (f64, f64);
+type Sample = (BinaryKind, Range, Range, &'static [f64], &'static [f64], &'static [f64]);
+
+/// Ranges of random operands, and hand-written operands and results.
+const FLOATS: &[Sample] = &[
+    (Add, (-2.0, 2.0), (-2.0, 2.0), &[1.0, -2.5], &[2.0, 0.5], &[3.0, -2.0]),
+    (Sub, (-2.0, 2.0), (-2.0, 2.0), &[1.0, -2.5], &[2.0, 0.5], &[-1.0, -3.0]),
+    (Mul, (-2.0, 2.0), (-2.0, 2.0), &[1.5, -2.5], &[2.0, 0.5], &[3.0, -1.25]),
+    (Div, (-2.0, 2.0), (0.5, 2.0), &[1.0, -2.5], &[4.0, 0.5], &[0.25, -5.0]),
+    (Rem, (1.1, 1.9), (0.6, 0.9), &[5.5, -5.5, 5.5], &[2.0, 2.0, -2.0], &[1.5, -1.5, 1.5]),
+    (Pow, (0.5, 2.0), (-2.0, 2.0), &[2.0, 4.0, 0.25], &[3.0, 0.5, -1.0], &[8.0, 2.0, 4.0]),
+    (Maximum, (-2.0, 2.0), (-2.0, 2.0), &[1.0, -2.5, 3.0], &[2.0, -3.0, 3.0], &[2.0, -2.5, 3.0]),
+    (Minimum, (-2.0, 2.0), (-2.0, 2.0), &[1.0, -2.5, 3.0], &[2.0, -3.0, 3.0], &[1.0, -3.0, 3.0]),
+    (Atan2, (-2.0, 2.0), (0.5, 2.0), &[1.0, 0.0, -1.0], &[1.0, -1.0, 0.0], &[FRAC_PI_4, PI, -FRAC_PI_2]),
+];
+
+type IntegerSample = (BinaryKind, DType, &'static [f64], &'static [f64], &'static [f64]);
+
+/// Hand-written integer and bool operands and results: wrapping, and WGSL's rules for zero divisors.
+const INTEGERS: &[IntegerSample] = &[
+    (Add, DType::I32, &[2147483647.0, -3.0], &[1.0, 1.0], &[-2147483648.0, -2.0]),
+    (Add, DType::U32, &[4294967295.0, 3.0], &[2.0, 4.0], &[1.0, 7.0]),
+    (Sub, DType::I32, &[-2147483648.0, 3.0], &[1.0, 5.0], &[2147483647.0, -2.0]),
+    (Sub, DType::U32, &[0.0, 7.0], &[1.0, 5.0], &[4294967295.0, 2.0]),
+    (Mul, DType::I32, &[65536.0, -3.0], &[65536.0, 5.0], &[0.0, -15.0]),
+    (Mul, DType::U32, &[4294967295.0, 3.0], &[4294967295.0, 5.0], &[1.0, 15.0]),
+    (Div, DType::I32, &[7.0, -7.0, 5.0], &[2.0, 2.0, 0.0], &[3.0, -3.0, 5.0]),
+    (Div, DType::U32, &[7.0, 4294967295.0, 5.0], &[2.0, 2.0, 0.0], &[3.0, 2147483647.0, 5.0]),
+    (Rem, DType::I32, &[7.0, -7.0, 5.0], &[3.0, 3.0, 0.0], &[1.0, -1.0, 0.0]),
+    (Rem, DType::U32, &[7.0, 4294967295.0, 5.0], &[3.0, 10.0, 0.0], &[1.0, 5.0, 0.0]),
+    (Maximum, DType::I32, &[-1.0, 2.0], &[1.0, -2.0], &[1.0, 2.0]),
+    (Maximum, DType::U32, &[4294967295.0, 2.0], &[1.0, 3.0], &[4294967295.0, 3.0]),
+    (Minimum, DType::I32, &[-1.0, 2.0], &[1.0, -2.0], &[-1.0, -2.0]),
+    (Minimum, DType::U32, &[4294967295.0, 2.0], &[1.0, 3.0], &[1.0, 2.0]),
+    (And, DType::I32, &[-1.0, 12.0], &[7.0, 10.0], &[7.0, 8.0]),
+    (And, DType::U32, &[4294967295.0, 12.0], &[7.0, 10.0], &[7.0, 8.0]),
+    (And, DType::Bool, &[0.0, 0.0, 1.0, 1.0], &[0.0, 1.0, 0.0, 1.0], &[0.0, 0.0, 0.0, 1.0]),
+    (Or, DType::I32, &[-8.0, 12.0], &[7.0, 10.0], &[-1.0, 14.0]),
+    (Or, DType::U32, &[8.0, 12.0], &[7.0, 10.0], &[15.0, 14.0]),
+    (Or, DType::Bool, &[0.0, 0.0, 1.0, 1.0], &[0.0, 1.0, 0.0, 1.0], &[0.0, 1.0, 1.0, 1.0]),
+    (Xor, DType::I32, &[-1.0, 12.0], &[7.0, 10.0], &[-8.0, 6.0]),
+    (Xor, DType::U32, &[4294967295.0, 12.0], &[1.0, 10.0], &[4294967294.0, 6.0]),
+    (Xor, DType::Bool, &[0.0, 0.0, 1.0, 1.0], &[0.0, 1.0, 0.0, 1.0], &[0.0, 1.0, 1.0, 0.0]),
+    (ShiftLeft, DType::I32, &[1.0, 3.0, -1.0], &[31.0, 1.0, 33.0], &[-2147483648.0, 6.0, -2.0]),
+    (
+        ShiftLeft,
+        DType::U32,
+        &[1.0, 3.0, 4294967295.0],
+        &[31.0, 1.0, 33.0],
+        &[2147483648.0, 6.0, 4294967294.0],
+    ),
+    (ShiftRight, DType::I32, &[-8.0, 7.0, 5.0], &[1.0, 1.0, 33.0], &[-4.0, 3.0, 2.0]),
+    (ShiftRight, DType::U32, &[4294967295.0, 7.0, 5.0], &[31.0, 1.0, 33.0], &[1.0, 3.0, 2.0]),
+];

@@ -1,5 +1,6 @@
 //! Conversion between dtypes, and stopping gradients.
 
+use crate::case::{Case, Fill};
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Tensor, TensorSpec};
 
@@ -91,4 +92,32 @@ impl Tensor {
     pub fn detach(&self) -> Self {
         self.graph().record(Detach, &[self])
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let cast = |variant: &str, from: DType, to: DType, values: &[f64], expected: &[f64]| {
+        Case::new(&format!("cast{variant}"), move |t| t[0].cast(to))
+            .operand(from, [values.len()], Fill::Given(values.to_vec()))
+            .expect(expected)
+            .no_gradient()
+    };
+    let (f32, i32, u32, bool) = (DType::F32, DType::I32, DType::U32, DType::Bool);
+    vec![
+        cast("", f32, i32, &[1.75, -1.75, 3e9, -3e9], &[1.0, -1.0, 2147483647.0, -2147483648.0]),
+        cast("/f32-u32", f32, u32, &[1.75, -1.75, 3e9, 5e9], &[1.0, 0.0, 3e9, 4294967295.0]),
+        cast("/f32-bool", f32, bool, &[0.0, -0.5, 2.0], &[0.0, 1.0, 1.0]),
+        cast("/i32-f32", i32, f32, &[-3.0, 7.0], &[-3.0, 7.0]),
+        cast("/i32-u32", i32, u32, &[-1.0, 7.0], &[4294967295.0, 7.0]),
+        cast("/i32-bool", i32, bool, &[-1.0, 0.0], &[1.0, 0.0]),
+        cast("/u32-f32", u32, f32, &[5.0, 16777216.0], &[5.0, 16777216.0]),
+        cast("/u32-i32", u32, i32, &[4294967295.0, 7.0], &[-1.0, 7.0]),
+        cast("/u32-bool", u32, bool, &[4294967295.0, 0.0], &[1.0, 0.0]),
+        cast("/bool-f32", bool, f32, &[0.0, 1.0], &[0.0, 1.0]),
+        cast("/bool-i32", bool, i32, &[0.0, 1.0], &[0.0, 1.0]),
+        cast("/bool-u32", bool, u32, &[0.0, 1.0], &[0.0, 1.0]),
+        Case::new("cast/f16", |t| t[0].cast(DType::F16).cast(DType::F32)).random([3, 5]),
+        Case::new("cast/none", |t| t[0].cast(DType::U32)).random([0]).expect(&[]).no_gradient(),
+        Case::new("detach", |t| t[0].detach()).given([2], &[1.0, -2.0]).expect(&[1.0, -2.0]).no_gradient(),
+        Case::new("detach/factor", |t| &t[0] * t[1].detach().sign()).random([5]).distinct([5]).no_gradient(),
+    ]
 }

@@ -1,6 +1,7 @@
 //! Values limited to a range.
 
-use crate::Tensor;
+use crate::case::{Case, Fill};
+use crate::{DType, Tensor};
 
 impl Tensor {
     /// Values below `min` become `min`, above `max` become `max`. The gradient passes inside of the
@@ -12,4 +13,17 @@ impl Tensor {
         }
         self.masked_fill(&self.lt(min), min).masked_fill(&self.gt(max), max)
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("clamp", |t| t[0].clamp(-1.0, 2.0))
+            .given([5], &[-3.0, -1.0, 0.5, 2.0, 7.0])
+            .expect(&[-1.0, -1.0, 0.5, 2.0, 2.0])
+            .no_gradient(),
+        Case::new("clamp/random", |t| t[0].clamp(-1.0, 0.75)).distinct([3, 5]),
+        Case::new("clamp/integers", |t| t[0].clamp(-1.0, 2.0))
+            .operand(DType::I32, [7], Fill::Uniform(-9.0, 9.0))
+            .no_gradient(),
+    ]
 }

@@ -1,6 +1,7 @@
 //! Comparisons and selection.
 
 use super::Operand;
+use crate::case::{Case, Fill};
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Tensor, TensorSpec};
 
@@ -125,13 +126,7 @@ macro_rules! comparisons {
             #[doc = concat!("Elementwise self ", $sign, " other, as bool.")]
             #[track_caller]
             pub fn $method(&self, other: impl Operand) -> Self {
-                let other = other.tensor(self);
-                match self.broadcast_with(stringify!($method), &other) {
-                    Some((a, b)) => {
-                        self.graph().record(Compare { kind: CompareKind::$Kind }, &[&a, &b])
-                    }
-                    None => self.invalid(),
-                }
+                self.compare(CompareKind::$Kind, &other)
             }
         )*}
     };
@@ -147,6 +142,15 @@ comparisons! {
 }
 
 impl Tensor {
+    #[track_caller]
+    fn compare(&self, kind: CompareKind, other: &impl Operand) -> Self {
+        let other = other.tensor(self);
+        match self.broadcast_with(kind.name(), &other) {
+            Some((a, b)) => self.graph().record(Compare { kind }, &[&a, &b]),
+            None => self.invalid(),
+        }
+    }
+
     /// Elementwise choice by a bool tensor: `a` where true, `b` where false (PyTorch's `where`), with
     /// broadcasting.
     #[track_caller]
@@ -162,4 +166,62 @@ impl Tensor {
     pub fn masked_fill(&self, mask: &Self, value: f64) -> Self {
         mask.select(&self.graph().scalar(value, self.dtype()), self)
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = vec![];
+    for &kind in CompareKind::ALL {
+        let build = move |t: &[Tensor]| t[0].compare(kind, &t[1]);
+        let case = |variant: &str| Case::new(&format!("{}{variant}", kind.name()), build).no_gradient();
+        let expected: [f64; 3] = match kind {
+            CompareKind::Eq => [0.0, 1.0, 0.0],
+            CompareKind::Ne => [1.0, 0.0, 1.0],
+            CompareKind::Lt => [1.0, 0.0, 0.0],
+            CompareKind::Le => [1.0, 1.0, 0.0],
+            CompareKind::Gt => [0.0, 0.0, 1.0],
+            CompareKind::Ge => [0.0, 1.0, 1.0],
+        };
+        let (low, high) = ([-1.0, 2.5, 4.0], [0.0, 2.5, -4.0]);
+        let words = |values: [f64; 3]| Fill::Given(values.to_vec());
+        cases.extend([
+            case("").given([3], &low).given([3], &high).expect(&expected),
+            case("/i32")
+                .operand(DType::I32, [3], words([-1.0, 2.0, 4.0]))
+                .operand(DType::I32, [3], words([0.0, 2.0, -4.0]))
+                .expect(&expected),
+            case("/u32")
+                .indices([3], &[1.0, 7.0, 4294967295.0])
+                .indices([3], &[2.0, 7.0, 3.0])
+                .expect(&expected),
+            case("/broadcast").random([3, 1]).random([7]),
+            case("/none").random([0]).random([1]).expect(&[]),
+        ]);
+    }
+    let select =
+        |variant: &str, build: fn(&[Tensor]) -> Tensor| Case::new(&format!("select{variant}"), build);
+    cases.extend([
+        select("", |t| t[0].select(&t[1], &t[2]))
+            .operand(DType::Bool, [3], Fill::Given(vec![1.0, 0.0, 1.0]))
+            .given([3], &[1.0, 2.0, 3.0])
+            .given([3], &[4.0, 5.0, 6.0])
+            .expect(&[1.0, 5.0, 3.0]),
+        select("/broadcast", |t| t[0].select(&t[1], &t[2]))
+            .operand(DType::Bool, [3, 1], Fill::Uniform(0.0, 2.0))
+            .random([5])
+            .random([]),
+        select("/u32", |t| t[0].select(&t[1], &t[2]))
+            .operand(DType::Bool, [7], Fill::Uniform(0.0, 2.0))
+            .labels([7], 100)
+            .labels([7], 100)
+            .no_gradient(),
+        select("/views", |t| t[0].t().select(&t[1].t(), &t[2].slice(0, 1..4)))
+            .operand(DType::Bool, [5, 3], Fill::Uniform(0.0, 2.0))
+            .random([5, 3])
+            .random([5, 5]),
+        Case::new("masked_fill", |t| t[1].masked_fill(&t[0], -7.0))
+            .operand(DType::Bool, [2, 2], Fill::Given(vec![1.0, 0.0, 0.0, 1.0]))
+            .given([2, 2], &[1.0, 2.0, 3.0, 4.0])
+            .expect(&[-7.0, 2.0, 3.0, -7.0]),
+    ]);
+    cases
 }

@@ -1,7 +1,8 @@
 //! Contraction: matrix products of any rank, by labelled axes.
 
+use crate::case::{Case, Fill};
 use crate::op::{Cotangent, Primitive, Vjp};
-use crate::{Array, Tensor, TensorSpec};
+use crate::{Array, DType, Tensor, TensorSpec};
 
 /// The sum of products over shared labels: each axis of either operand and of the result carries a
 /// label; labels missing from the result are summed. Every label of the result, and every summed
@@ -227,4 +228,71 @@ impl Tensor {
             self.graph().record(Contract { a, b, out }, &[&self.reshape(a_shape), &other.reshape(b_shape)]);
         if product.is_valid() { product.reshape(out_shape) } else { product }
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let matmul = |variant: &str| Case::new(&format!("matmul{variant}"), |t: &[Tensor]| t[0].matmul(&t[1]));
+    let einsum = |spec: &'static str| Case::new(&format!("einsum/{spec}"), move |t| t[0].einsum(&t[1], spec));
+    vec![
+        matmul("")
+            .given([2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .given([3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+            .expect(&[4.0, 5.0, 10.0, 11.0]),
+        matmul("/odd").random([7, 5]).random([5, 3]),
+        matmul("/square").random([16, 16]).random([16, 16]),
+        matmul("/larger").random([33, 37]).random([37, 35]),
+        matmul("/long").random([3, 700]).random([700, 2]),
+        matmul("/tall").random([129, 3]).random([3, 2]),
+        matmul("/one").random([1, 1]).random([1, 1]),
+        matmul("/row").random([1, 17]).random([17, 9]),
+        matmul("/column").random([9, 17]).random([17, 1]),
+        matmul("/no-rows").random([0, 3]).random([3, 2]).expect(&[]),
+        matmul("/no-inner").random([2, 0]).random([0, 3]).expect(&[0.0; 6]),
+        matmul("/dot").given([3], &[1.0, 2.0, 3.0]).given([3], &[4.0, 5.0, 6.0]).expect(&[32.0]),
+        matmul("/vector-matrix")
+            .given([2], &[1.0, 2.0])
+            .given([2, 2], &[1.0, 2.0, 3.0, 4.0])
+            .expect(&[7.0, 10.0]),
+        matmul("/matrix-vector")
+            .given([2, 2], &[1.0, 2.0, 3.0, 4.0])
+            .given([2], &[1.0, 2.0])
+            .expect(&[5.0, 11.0]),
+        matmul("/batched").random([3, 5, 4]).random([3, 4, 2]),
+        matmul("/batch-of-one").random([1, 5, 4]).random([3, 4, 2]),
+        matmul("/batch-missing").random([2, 3, 5, 4]).random([4, 3]),
+        matmul("/batch-broadcast").random([2, 1, 5, 4]).random([3, 4, 3]),
+        matmul("/f16").operand(DType::F16, [5, 7], Fill::Uniform(-1.0, 1.0)).operand(
+            DType::F16,
+            [7, 3],
+            Fill::Uniform(-1.0, 1.0),
+        ),
+        Case::new("matmul/left-transposed", |t| t[0].t().matmul(&t[1])).random([5, 7]).random([5, 3]),
+        Case::new("matmul/right-transposed", |t| t[0].matmul(&t[1].t())).random([7, 5]).random([3, 5]),
+        Case::new("matmul/both-transposed", |t| t[0].t().matmul(&t[1].t())).random([5, 7]).random([3, 5]),
+        Case::new("matmul/sliced", |t| t[0].slice_step(1, 1..10, 2).matmul(&t[1].slice(0, 1..6)))
+            .random([3, 11])
+            .random([7, 4]),
+        Case::new("matmul/expanded", |t| t[0].unsqueeze(0).expand([3, 4]).matmul(&t[1]))
+            .random([4])
+            .random([4, 5]),
+        Case::new("matmul/chain", |t| (t[0].matmul(&t[1]) + &t[2]).relu().matmul(&t[3]))
+            .random([5, 7])
+            .random([7, 6])
+            .random([6])
+            .random([6, 3]),
+        Case::new("einsum", |t| t[0].einsum(&t[1], "ij,kj->ki"))
+            .given([1, 2], &[1.0, 2.0])
+            .given([2, 2], &[3.0, 4.0, 5.0, 6.0])
+            .expect(&[11.0, 17.0]),
+        einsum("i,j->ij").given([2], &[1.0, 2.0]).given([2], &[3.0, 4.0]).expect(&[3.0, 4.0, 6.0, 8.0]),
+        einsum("ij,ij->")
+            .given([2, 2], &[1.0, 2.0, 3.0, 4.0])
+            .given([2, 2], &[1.0, 1.0, 2.0, 2.0])
+            .expect(&[17.0]),
+        einsum("ij,ij->ij").random([3, 5]).random([3, 5]),
+        einsum("ij,ij->j").random([7, 5]).random([7, 5]),
+        einsum("bhtd,bhsd->bhts").random([2, 3, 5, 4]).random([2, 3, 3, 4]),
+        einsum("bij,kji->kb").random([3, 4, 5]).random([2, 5, 4]),
+        einsum("aib,bka->kbi").random([3, 5, 2]).random([2, 4, 3]),
+    ]
 }

@@ -5,6 +5,7 @@
 
 use super::{Contract, Window};
 use crate::Tensor;
+use crate::case::Case;
 
 impl Tensor {
     /// Convolution of an input \[N, C, H, W\] with a weight \[O, C/groups, KH, KW\] and a bias \[O\]
@@ -113,4 +114,59 @@ impl Labels {
     fn output(&self, lead: &[u8]) -> Vec<u8> {
         [lead, &self.positions].concat()
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let conv2d = |variant: &str, window: Window, groups: usize| {
+        let build = move |t: &[Tensor]| t[0].conv2d(&t[1], t.get(2), &window, groups);
+        Case::new(&format!("conv2d{variant}"), build)
+    };
+    let conv = |variant: &str, window: Window, groups: usize| {
+        let build = move |t: &[Tensor]| t[0].conv(&t[1], t.get(2), &window, groups);
+        Case::new(&format!("conv{variant}"), build)
+    };
+    let square = |size: usize| Window::new(&[size, size]);
+    vec![
+        conv2d("", square(2), 1)
+            .given([1, 1, 3, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+            .given([1, 1, 2, 2], &[1.0, 0.0, 0.0, -1.0])
+            .given([1], &[10.0])
+            .expect(&[6.0, 6.0, 6.0, 6.0]),
+        conv2d("/channels", square(3), 1).random([2, 3, 7, 5]).random([4, 3, 3, 3]).random([4]),
+        conv2d("/padding", square(3).padding(1), 1).random([2, 2, 5, 5]).random([3, 2, 3, 3]),
+        conv2d("/stride", square(3).stride(2), 1).random([2, 2, 8, 7]).random([3, 2, 3, 3]),
+        conv2d("/stride-padding", square(3).stride(2).padding(1), 1)
+            .random([1, 2, 7, 8])
+            .random([3, 2, 3, 3]),
+        conv2d("/dilation", square(2).dilation(3), 1).random([1, 2, 7, 6]).random([3, 2, 2, 2]),
+        conv2d("/groups", square(3).padding(1), 2).random([2, 4, 5, 5]).random([6, 2, 3, 3]).random([6]),
+        conv2d("/depthwise", square(3), 3).random([2, 3, 5, 5]).random([3, 1, 3, 3]),
+        conv2d("/one-by-one", square(1), 1).random([2, 5, 3, 3]).random([4, 5, 1, 1]),
+        conv2d("/whole", Window::new(&[3, 4]), 1).random([2, 2, 3, 4]).random([3, 2, 3, 4]),
+        conv2d(
+            "/uneven",
+            Window {
+                size: vec![3, 2],
+                stride: vec![2, 1],
+                padding: vec![(0, 1), (2, 1)],
+                dilation: vec![1, 2],
+            },
+            1,
+        )
+        .random([1, 2, 6, 5])
+        .random([2, 2, 3, 2]),
+        conv2d("/no-batch", square(2), 1).random([0, 2, 3, 3]).random([3, 2, 2, 2]).expect(&[]),
+        conv2d("/wide", square(3).padding(1), 1).random([2, 8, 9, 9]).random([16, 8, 3, 3]).random([16]),
+        conv("", Window::new(&[3]), 1)
+            .given([1, 1, 5], &[1.0, 2.0, 4.0, 8.0, 16.0])
+            .given([1, 1, 3], &[1.0, -2.0, 1.0])
+            .expect(&[1.0, 2.0, 4.0]),
+        conv("/one-axis", Window::new(&[3]).padding(2).stride(2).dilation(2), 2)
+            .random([2, 4, 9])
+            .random([2, 2, 3])
+            .random([2]),
+        conv("/three-axes", Window::new(&[2, 2, 2]).padding(1).stride(2), 1)
+            .random([1, 2, 3, 4, 3])
+            .random([2, 2, 2, 2, 2]),
+    ]
 }

@@ -1,5 +1,8 @@
 //! Cross-entropy of class scores, and accuracy.
 
+use std::f64::consts::LN_2;
+
+use crate::case::Case;
 use crate::{DType, Tensor};
 
 impl Tensor {
@@ -78,4 +81,35 @@ impl Tensor {
         }
         fits
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let loss = |variant: &str| Case::new(&format!("cross_entropy{variant}"), |t| t[0].cross_entropy(&t[1]));
+    // Scores whose exponentials are 1, 2, 5 and 1, 1, 2.
+    let scores = [0.0, LN_2, 1.6094379124341003, 0.0, 0.0, LN_2];
+    vec![
+        loss("").given([2, 3], &scores).indices([2], &[2.0, 0.0]).expect(&[(1.6f64.ln() + 4f64.ln()) / 2.0]),
+        loss("/random").random([5, 7]).labels([5], 7),
+        loss("/images").random([2, 3, 4, 5]).labels([2, 4, 5], 3),
+        loss("/one-class").random([3, 1]).labels([3], 1).expect(&[0.0]),
+        loss("/large-scores").given([1, 2], &[1e4, -1e4]).indices([1], &[1.0]).expect(&[2e4]),
+        loss("/many-classes").random([3, 1000]).labels([3], 1000),
+        Case::new("cross_entropy_with", |t| t[0].cross_entropy_with(&t[1], 0.5))
+            .given([1, 2], &[0.0, 0.0])
+            .indices([1], &[1.0])
+            .expect(&[LN_2]),
+        Case::new("cross_entropy_with/random", |t| t[0].cross_entropy_with(&t[1], 0.1))
+            .random([5, 7])
+            .labels([5], 7),
+        Case::new("nll_loss", |t| t[0].nll_loss(&t[1]))
+            .given([2, 2], &[-1.0, -2.0, -3.0, -4.0])
+            .indices([2], &[1.0, 0.0])
+            .expect(&[2.5]),
+        Case::new("nll_loss/random", |t| t[0].nll_loss(&t[1])).random([2, 5, 3]).labels([2, 3], 5),
+        Case::new("accuracy", |t| t[0].accuracy(&t[1]))
+            .given([4, 2], &[1.0, 2.0, 2.0, 1.0, 0.0, -1.0, 3.0, 4.0])
+            .indices([4], &[1.0, 0.0, 1.0, 1.0])
+            .expect(&[0.75])
+            .no_gradient(),
+    ]
 }

@@ -1,5 +1,6 @@
 //! Running sums.
 
+use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Tensor, TensorSpec};
 
@@ -30,7 +31,7 @@ impl Primitive for CumSum {
         let n = output.shape[self.axis];
         let mut data = inputs[0].data.clone();
         for i in 0..data.len() {
-            if (i / stride) % n > 0 {
+            if !(i / stride).is_multiple_of(n) {
                 data[i] += data[i - stride];
             }
         }
@@ -60,4 +61,22 @@ impl Tensor {
             Err(message) => self.fail("cumsum", message),
         }
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("cumsum", |t| t[0].cumsum(0))
+            .given([3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .expect(&[1.0, 2.0, 4.0, 6.0, 9.0, 12.0]),
+        Case::new("cumsum/last", |t| t[0].cumsum(-1)).random([3, 7]),
+        Case::new("cumsum/middle", |t| t[0].cumsum(1)).random([2, 5, 3]),
+        Case::new("cumsum/transposed", |t| t[0].t().cumsum(0)).random([3, 5]),
+        Case::new("cumsum/one", |t| t[0].cumsum(0)).random([1, 3]),
+        Case::new("cumsum/none", |t| t[0].cumsum(1)).random([3, 0]).expect(&[]),
+        Case::new("cumsum/long", |t| t[0].cumsum(0)).random([2000]),
+        Case::new("cumsum/wraps", |t| t[0].cumsum(0))
+            .indices([3], &[4294967295.0, 2.0, 3.0])
+            .expect(&[4294967295.0, 1.0, 4.0])
+            .no_gradient(),
+    ]
 }

@@ -1,6 +1,7 @@
 //! Rows of a table picked by index.
 
 use crate::Tensor;
+use crate::case::Case;
 
 impl Tensor {
     /// The rows of this table \[V, D\] at u32 indices of any shape: \[…\] becomes \[…, D\] (PyTorch's
@@ -16,4 +17,16 @@ impl Tensor {
         }
         self.index_select(0, &indices.require_below(shape[0] as u32))
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("embedding", |t| t[0].embedding(&t[1]))
+            .given([3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .indices([2, 2], &[2.0, 0.0, 0.0, 1.0])
+            .expect(&[5.0, 6.0, 1.0, 2.0, 1.0, 2.0, 3.0, 4.0]),
+        Case::new("embedding/random", |t| t[0].embedding(&t[1])).random([11, 5]).labels([3, 7], 11),
+        Case::new("embedding/repeated", |t| t[0].embedding(&t[1])).random([2, 3]).labels([100], 2),
+        Case::new("embedding/none", |t| t[0].embedding(&t[1])).random([5, 3]).labels([0], 5).expect(&[]),
+    ]
 }

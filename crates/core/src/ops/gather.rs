@@ -1,10 +1,11 @@
 //! Reading and adding at positions given by another tensor.
 
+use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Tensor, TensorSpec};
 
 /// y\[…, i, …\] = x\[…, index\[…, i, …\], …\] along an axis (PyTorch's `gather`). The operands agree in
-/// every other axis. On the device an index beyond the axis reads the last position.
+/// every other axis. An index beyond the axis reads the last position, to which no gradient flows back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Gather {
     /// Which axis.
@@ -58,7 +59,7 @@ impl Primitive for Gather {
 
     fn vjp(&self, cx: &Vjp<'_>, input: usize) -> Cotangent {
         if input == 1 {
-            return Cotangent::NotDifferentiable;
+            return Cotangent::Zero;
         }
         let size = cx.inputs[0].dim(self.axis as isize);
         cx.cotangent.scatter_add(self.axis as isize, &cx.inputs[1], size).into()
@@ -102,9 +103,14 @@ impl Primitive for ScatterAdd {
 
     fn vjp(&self, cx: &Vjp<'_>, input: usize) -> Cotangent {
         if input == 1 {
-            return Cotangent::NotDifferentiable;
+            return Cotangent::Zero;
         }
-        cx.graph().record(Gather { axis: self.axis }, &[cx.cotangent, &cx.inputs[1]]).into()
+        let index = &cx.inputs[1];
+        if self.size == 0 {
+            return cx.inputs[0].zeros_like().into();
+        }
+        let gathered = cx.cotangent.gather(self.axis as isize, index);
+        gathered.masked_fill(&index.ge(self.size as f64), 0.0).into()
     }
 
     fn flops(&self, inputs: &[&TensorSpec], _: &TensorSpec) -> u64 {
@@ -150,4 +156,46 @@ impl Tensor {
             Err(message) => self.fail("scatter_add", message),
         }
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let gather = |variant: &str, axis: isize| {
+        Case::new(&format!("gather{variant}"), move |t| t[0].gather(axis, &t[1]))
+    };
+    let select = |variant: &str, axis: isize| {
+        Case::new(&format!("index_select{variant}"), move |t| t[0].index_select(axis, &t[1]))
+    };
+    let scatter = |variant: &str, axis: isize, size: usize| {
+        Case::new(&format!("scatter_add{variant}"), move |t| t[0].scatter_add(axis, &t[1], size))
+    };
+    vec![
+        gather("", 1)
+            .given([2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .indices([2, 2], &[2.0, 0.0, 1.0, 1.0])
+            .expect(&[3.0, 1.0, 5.0, 5.0]),
+        gather("/first", 0).random([5, 3]).labels([7, 3], 5),
+        gather("/middle", 1).random([2, 5, 3]).labels([2, 4, 3], 5),
+        gather("/one", 0).random([1, 3]).labels([4, 3], 1),
+        gather("/none", 0).random([5, 3]).labels([0, 3], 5).expect(&[]),
+        Case::new("gather/transposed", |t| t[0].t().gather(0, &t[1])).random([3, 5]).labels([4, 3], 5),
+        select("", 1)
+            .given([2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .indices([2], &[2.0, 0.0])
+            .expect(&[3.0, 1.0, 6.0, 4.0]),
+        select("/matrix-of-picks", 0).random([5, 3]).labels([2, 7], 5),
+        select("/last", -1).random([3, 5]).labels([7], 5),
+        select("/scalar", 0).random([5, 3]).labels([], 5),
+        scatter("", 1, 3)
+            .given([2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .indices([2, 3], &[2.0, 0.0, 2.0, 1.0, 1.0, 1.0])
+            .expect(&[2.0, 0.0, 4.0, 0.0, 15.0, 0.0]),
+        scatter("/beyond", 0, 2)
+            .given([3], &[1.0, 2.0, 4.0])
+            .indices([3], &[0.0, 2.0, 0.0])
+            .expect(&[5.0, 0.0]),
+        scatter("/first", 0, 4).random([7, 3]).labels([7, 3], 4),
+        scatter("/middle", 1, 3).random([2, 5, 3]).labels([2, 5, 3], 3),
+        scatter("/from-none", 0, 2).random([0, 3]).labels([0, 3], 2).expect(&[0.0; 6]),
+        scatter("/crowded", 0, 3).random([1000, 2]).labels([1000, 2], 3),
+    ]
 }

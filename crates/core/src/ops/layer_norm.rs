@@ -1,5 +1,6 @@
 //! Normalisation of features.
 
+use crate::case::Case;
 use crate::{Axes, Tensor};
 
 impl Tensor {
@@ -33,4 +34,23 @@ impl Tensor {
         }
         normal
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        // Deviations −3, −1, 1, 3 and variance 5; with eps 4 the root is 3.
+        Case::new("layer_norm", |t| t[0].layer_norm(-1, Some(&t[1]), Some(&t[2]), 4.0))
+            .given([1, 4], &[0.0, 2.0, 4.0, 6.0])
+            .given([4], &[1.0, 3.0, 6.0, 1.0])
+            .given([4], &[0.0, 0.0, 1.0, 0.0])
+            .expect(&[-1.0, -1.0, 3.0, 1.0]),
+        Case::new("layer_norm/plain", |t| t[0].layer_norm(-1, None, None, 1e-5)).random([3, 7]),
+        Case::new("layer_norm/two-axes", |t| t[0].layer_norm([-2, -1], Some(&t[1]), Some(&t[2]), 1e-5))
+            .random([3, 4, 5])
+            .random([4, 5])
+            .random([4, 5]),
+        Case::new("layer_norm/wide", |t| t[0].layer_norm(-1, Some(&t[1]), None, 1e-5))
+            .random([3, 300])
+            .random([300]),
+    ]
 }

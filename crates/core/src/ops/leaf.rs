@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Graph, Shape, Tensor, TensorSpec};
 
@@ -55,6 +56,11 @@ impl Scalar {
     /// A scalar rounded to its dtype.
     pub fn new(value: f64, dtype: DType) -> Self {
         Self { bits: dtype.round(value).to_bits(), dtype }
+    }
+
+    /// A scalar that is rounded only where a device uses it: the result of folding.
+    pub(crate) fn exact(value: f64, dtype: DType) -> Self {
+        Self { bits: value.to_bits(), dtype }
     }
 
     /// The number.
@@ -144,4 +150,42 @@ impl Graph {
     pub fn ones(&self, shape: impl Into<Shape>, dtype: DType) -> Tensor {
         self.full(shape, 1.0, dtype)
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("iota", |t| &t[0] + t[0].graph().iota([2, 3], 1, DType::F32))
+            .given([2, 3], &[0.0, 0.0, 0.0, 10.0, 10.0, 10.0])
+            .expect(&[0.0, 1.0, 2.0, 10.0, 11.0, 12.0]),
+        Case::new("iota/u32", |t| &t[0] + t[0].graph().iota([3, 2], 0, DType::U32))
+            .indices([2], &[0.0, 5.0])
+            .expect(&[0.0, 5.0, 1.0, 6.0, 2.0, 7.0])
+            .no_gradient(),
+        Case::new("arange", |t| &t[0] * t[0].graph().arange(4, DType::F32))
+            .given([1], &[2.0])
+            .expect(&[0.0, 2.0, 4.0, 6.0]),
+        Case::new("constant", |t| &t[0] + t[0].graph().constant([2, 2], &[1f32, 2.0, 3.0, 4.0]))
+            .given([2], &[0.0, 10.0])
+            .expect(&[1.0, 12.0, 3.0, 14.0]),
+        Case::new("constant/transposed", |t| {
+            t[0].matmul(&t[0].graph().constant([2, 3], &[1f32, 0.0, 2.0, 0.0, 1.0, 3.0]).t())
+        })
+        .given([1, 3], &[1.0, 2.0, 3.0])
+        .expect(&[7.0, 11.0]),
+        Case::new("constant/none", |t| &t[0] + t[0].graph().constant::<f32>([0], &[]))
+            .random([1])
+            .expect(&[]),
+        Case::new("scalar", |t| t[0].graph().scalar(2.5, DType::F32) * &t[0])
+            .given([2], &[2.0, -4.0])
+            .expect(&[5.0, -10.0]),
+        Case::new("full", |t| t[0].graph().full([2, 1], 1.5, DType::F32) * &t[0])
+            .given([2], &[2.0, -4.0])
+            .expect(&[3.0, -6.0, 3.0, -6.0]),
+        Case::new("zeros", |t| &t[0] + t[0].graph().zeros([2], DType::F32))
+            .given([1], &[3.0])
+            .expect(&[3.0, 3.0]),
+        Case::new("ones", |t| &t[0] + t[0].graph().ones([2], DType::F32))
+            .given([1], &[3.0])
+            .expect(&[4.0, 4.0]),
+    ]
 }

@@ -1,6 +1,9 @@
 //! Losses between a prediction and a target of the same shape; all are means over every element.
 
+use std::f64::consts::LN_2;
+
 use crate::Tensor;
+use crate::case::Case;
 
 impl Tensor {
     /// The mean of (x − target)² (PyTorch's `MSELoss`).
@@ -71,4 +74,34 @@ impl Tensor {
         }
         fits
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let hand = |name: &str, loss: fn(&Tensor, &Tensor) -> Tensor, expected: f64| {
+        Case::new(name, move |t| loss(&t[0], &t[1]))
+            .given([2, 2], &[1.0, 2.0, 3.0, 4.0])
+            .given([2, 2], &[1.5, 2.25, 3.0, 0.0])
+            .expect(&[expected])
+            .no_gradient()
+    };
+    let random = |name: &str, loss: fn(&Tensor, &Tensor) -> Tensor| {
+        Case::new(&format!("{name}/random"), move |t| loss(&t[0], &t[1])).random([3, 5]).random([3, 5])
+    };
+    vec![
+        hand("mse_loss", |x, y| x.mse_loss(y), (0.25 + 0.0625 + 16.0) / 4.0),
+        random("mse_loss", |x, y| x.mse_loss(y)),
+        hand("l1_loss", |x, y| x.l1_loss(y), (0.5 + 0.25 + 4.0) / 4.0),
+        random("l1_loss", |x, y| x.l1_loss(y)),
+        hand("huber_loss", |x, y| x.huber_loss(y, 0.5), (0.125 + 0.03125 + 0.5 * 3.75) / 4.0),
+        random("huber_loss", |x, y| x.huber_loss(y, 1.0)),
+        Case::new("binary_cross_entropy_with_logits", |t| t[0].binary_cross_entropy_with_logits(&t[1]))
+            .given([3], &[0.0, 200.0, -200.0])
+            .given([3], &[1.0, 1.0, 0.5])
+            .expect(&[(LN_2 + 0.0 + 100.0) / 3.0]),
+        Case::new("binary_cross_entropy_with_logits/random", |t| {
+            t[0].binary_cross_entropy_with_logits(&t[1])
+        })
+        .random([3, 5])
+        .uniform([3, 5], 0.0, 1.0),
+    ]
 }

@@ -1,5 +1,6 @@
 //! Mean, variance and standard deviation along axes.
 
+use crate::case::Case;
 use crate::{Axes, Tensor};
 
 impl Tensor {
@@ -80,4 +81,25 @@ impl Tensor {
         }
         self.is_valid()
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let x = [1.0, 3.0, 8.0, 2.0, 2.0, 2.0];
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    vec![
+        case("mean", |t| t[0].mean(-1)).given([2, 3], &x).expect(&[4.0, 2.0]),
+        case("mean/all", |t| t[0].mean(..)).given([2, 3], &x).expect(&[3.0]),
+        case("mean/outer-and-inner", |t| t[0].mean([0, 2])).random([3, 5, 4]),
+        case("mean/none-of-rows", |t| t[0].mean(1)).random([0, 3]).expect(&[]),
+        case("mean/large", |t| t[0].mean(..)).random([101, 97]),
+        case("mean_keep", |t| &t[0] - t[0].mean_keep(0))
+            .given([2, 3], &x)
+            .expect(&[-0.5, 0.5, 3.0, 0.5, -0.5, -3.0]),
+        case("var", |t| t[0].var(-1, 1)).given([2, 3], &x).expect(&[13.0, 0.0]),
+        case("var/biased", |t| t[0].var(0, 0)).given([2, 3], &x).expect(&[0.25, 0.25, 9.0]),
+        case("var/random", |t| t[0].var([0, 2], 1)).random([3, 5, 4]),
+        case("var_keep", |t| &t[0] + t[0].var_keep(-1, 1)).given([1, 2], &[1.0, 3.0]).expect(&[3.0, 5.0]),
+        case("std", |t| t[0].std(0, 0)).given([2, 3], &x).expect(&[0.5, 0.5, 3.0]),
+        case("std/random", |t| t[0].std(-1, 1)).random([3, 7]),
+    ]
 }

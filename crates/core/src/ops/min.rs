@@ -1,5 +1,6 @@
 //! The smallest element along axes, and its position.
 
+use crate::case::{Case, Fill};
 use crate::{Axes, DType, Tensor};
 
 impl Tensor {
@@ -31,4 +32,34 @@ impl Tensor {
             DType::Bool => self.fail(operation, "is not defined for bool; use `all`"),
         }
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    vec![
+        case("min", |t| t[0].min(-1))
+            .given([2, 3], &[1.0, 3.0, -8.0, 2.0, 2.0, 5.0])
+            .expect(&[-8.0, 2.0])
+            .no_gradient(),
+        case("min/random", |t| t[0].min(0)).distinct([5, 3]),
+        case("min/i32", |t| t[0].min(..))
+            .operand(DType::I32, [3], Fill::Given(vec![5.0, -2147483648.0, 7.0]))
+            .expect(&[-2147483648.0])
+            .no_gradient(),
+        case("min/u32", |t| t[0].min(..))
+            .indices([3], &[5.0, 3.0, 4294967295.0])
+            .expect(&[3.0])
+            .no_gradient(),
+        case("min_keep", |t| &t[0] - t[0].min_keep(-1))
+            .given([1, 3], &[4.0, 3.0, 7.0])
+            .expect(&[1.0, 0.0, 4.0]),
+        case("argmin", |t| t[0].argmin(-1))
+            .given([2, 3], &[1.0, 3.0, -8.0, 2.0, 2.0, 5.0])
+            .expect(&[2.0, 0.0])
+            .no_gradient(),
+        case("argmin/u32", |t| t[0].argmin(0))
+            .indices([3], &[5.0, 3.0, 4294967295.0])
+            .expect(&[1.0])
+            .no_gradient(),
+    ]
 }

@@ -3,10 +3,19 @@
 //! Primitives implement [`crate::Primitive`] and are listed in [`crate::op`]; composites are methods on
 //! [`crate::Tensor`] made of primitives.
 
-/// Declares the files of operations and what they export. A new operation adds its line here.
+use crate::case::Case;
+
+/// Declares the files of operations, what they export, and the table of all their cases. A new
+/// operation adds its one line below.
 macro_rules! operations {
     ($($file:ident $(: $($Item:ident),+)?;)*) => {
         $(mod $file; $(pub use $file::{$($Item),+};)?)*
+
+        /// Every case of every operation, file by file.
+        pub(crate) fn cases() -> Vec<Case> {
+            let files = [$($file::cases,)*];
+            files.into_iter().flat_map(|cases| cases()).collect()
+        }
     };
 }
 
@@ -16,7 +25,7 @@ operations! {
     argmax: ArgMax;
     attention;
     batch_norm;
-    binary: Binary, BinaryKind, Operand;
+    binary: Binary, BinaryKind;
     cast: Cast, Detach;
     clamp;
     compare: Compare, CompareKind, Select;
@@ -34,6 +43,7 @@ operations! {
     movement: Expand, Flip, Permute, Reshape;
     norm;
     one_hot;
+    operators: Operand;
     pool;
     prod;
     random: PHILOX_M, PHILOX_W, RandomBits, philox;

@@ -1,5 +1,6 @@
 //! Reshape, permute, expand, flip: the same elements in another order.
 
+use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, Axes, Shape, Tensor, TensorSpec};
 
@@ -287,4 +288,39 @@ impl Tensor {
     pub fn full_like(&self, value: f64) -> Self {
         self.graph().full(self.shape(), value, self.dtype())
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let turned = [1.0, 4.0, 2.0, 5.0, 3.0, 6.0];
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    vec![
+        case("reshape", |t| t[0].reshape([3, 2])).given([2, 3], &x).expect(&x),
+        case("reshape/of-transposed", |t| t[0].t().reshape([2, 3])).given([2, 3], &x).expect(&turned),
+        case("reshape/split-and-merge", |t| t[0].t().reshape([3, 5, 2]).permute(&[2, 0, 1]).reshape([6, 5]))
+            .random([5, 6]),
+        case("reshape/none", |t| t[0].reshape([5, 0])).random([0, 3]).expect(&[]),
+        case("permute", |t| t[0].permute(&[1, 0])).given([2, 3], &x).expect(&turned),
+        case("permute/four-axes", |t| t[0].permute(&[2, 0, 3, 1])).random([2, 3, 4, 5]),
+        case("transpose", |t| t[0].transpose(0, 1)).given([2, 3], &x).expect(&turned),
+        case("transpose/outer", |t| t[0].transpose(0, -1)).random([3, 5, 4]),
+        case("t", |t| t[0].t()).given([2, 3], &x).expect(&turned),
+        case("t/larger", |t| t[0].t()).random([33, 70]),
+        case("expand", |t| t[0].expand([2, 2, 3]))
+            .given([2, 1], &[1.0, 2.0])
+            .expect(&[1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0]),
+        case("expand/to-none", |t| t[0].expand([0, 3])).random([1, 3]).expect(&[]),
+        case("expand/scalar", |t| t[0].expand([3, 5])).random([]),
+        case("unsqueeze", |t| t[0].unsqueeze(1) + &t[0])
+            .given([2], &[1.0, 2.0])
+            .expect(&[2.0, 3.0, 3.0, 4.0]),
+        case("squeeze", |t| t[0].squeeze(0)).given([1, 2], &[1.0, 2.0]).expect(&[1.0, 2.0]),
+        case("flatten", |t| t[0].flatten(1).t()).given([1, 2, 3], &x).expect(&x),
+        case("flip", |t| t[0].flip(1)).given([2, 3], &x).expect(&[3.0, 2.0, 1.0, 6.0, 5.0, 4.0]),
+        case("flip/all", |t| t[0].flip(..)).random([3, 5, 2]),
+        case("flip/of-transposed", |t| t[0].t().flip(0)).random([5, 3]),
+        case("zeros_like", |t| &t[0] + t[0].zeros_like()).given([2], &[1.0, 2.0]).expect(&[1.0, 2.0]),
+        case("ones_like", |t| &t[0] + t[0].ones_like()).given([2], &[1.0, 2.0]).expect(&[2.0, 3.0]),
+        case("full_like", |t| &t[0] * t[0].full_like(-3.0)).given([2], &[1.0, 2.0]).expect(&[-3.0, -6.0]),
+    ]
 }

@@ -1,5 +1,6 @@
 //! Euclidean length along axes.
 
+use crate::case::Case;
 use crate::{Axes, Tensor};
 
 impl Tensor {
@@ -14,4 +15,15 @@ impl Tensor {
         let root = squared.masked_fill(&positive.logical_not(), 1.0).sqrt();
         positive.select(&root, &root.zeros_like())
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("norm", |t| t[0].norm(-1)).given([2, 2], &[3.0, -4.0, 5.0, 12.0]).expect(&[5.0, 13.0]),
+        Case::new("norm/zero", |t| t[0].norm(-1))
+            .given([2, 2], &[0.0, 0.0, 0.0, 1.0])
+            .expect(&[0.0, 1.0])
+            .no_gradient(),
+        Case::new("norm/all", |t| t[0].norm(..)).random([3, 5]),
+    ]
 }

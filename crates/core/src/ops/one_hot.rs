@@ -1,5 +1,6 @@
 //! Labels as vectors of zeros with a single one.
 
+use crate::case::Case;
 use crate::{DType, Tensor};
 
 impl Tensor {
@@ -29,4 +30,14 @@ impl Tensor {
         shape[axis] = classes;
         labels.eq(self.graph().iota(shape, axis, DType::U32))
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("one_hot", |t| t[0].one_hot(3))
+            .indices([2], &[2.0, 0.0])
+            .expect(&[0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+            .no_gradient(),
+        Case::new("one_hot/matrix", |t| t[0].one_hot(7)).labels([3, 5], 7).no_gradient(),
+    ]
 }

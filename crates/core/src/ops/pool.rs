@@ -1,6 +1,7 @@
 //! Pooling: the maximum or the mean of each window.
 
 use super::Window;
+use crate::case::Case;
 use crate::{DType, Tensor};
 
 impl Tensor {
@@ -72,4 +73,37 @@ impl Tensor {
             }
         }
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let max_pool = |variant: &str, window: Window| {
+        Case::new(&format!("max_pool{variant}"), move |t| t[0].max_pool(&window))
+    };
+    let avg_pool = |variant: &str, window: Window| {
+        Case::new(&format!("avg_pool{variant}"), move |t| t[0].avg_pool(&window))
+    };
+    let square = |size: usize| Window::new(&[size, size]);
+    let x = [1.0, 2.0, 5.0, 4.0, -3.0, 0.0, -1.0, 7.0];
+    vec![
+        max_pool("", Window::new(&[3]).stride(2).padding(1)).given([2, 4], &x).expect(&[2.0, 5.0, 0.0, 7.0]),
+        max_pool("/below-zero", Window::new(&[2]).padding(1))
+            .given([2], &[-1.0, -2.0])
+            .expect(&[-1.0, -1.0, -2.0]),
+        max_pool("/overlapping", square(3).stride(2).padding(1)).distinct([2, 3, 7, 5]),
+        max_pool("/dilated", square(2).dilation(2)).distinct([1, 2, 5, 6]),
+        max_pool("/three-axes", Window::new(&[2, 2, 2]).stride(2)).distinct([2, 4, 5, 4]),
+        max_pool("/no-batch", square(2)).random([0, 3, 3]).expect(&[]),
+        avg_pool("", Window::new(&[3]).stride(2).padding(1))
+            .given([1, 4], &[3.0, 6.0, 9.0, 12.0])
+            .expect(&[3.0, 9.0]),
+        avg_pool("/overlapping", square(3).stride(2).padding(1)).random([2, 3, 7, 5]),
+        Case::new("max_pool2d", |t| t[0].max_pool2d(2)).given([1, 1, 2, 4], &x).expect(&[2.0, 7.0]),
+        Case::new("max_pool2d/odd", |t| t[0].max_pool2d(2)).distinct([2, 2, 7, 5]),
+        Case::new("max_pool2d/transposed", |t| t[0].t().max_pool2d(2)).distinct([2, 2, 7, 4]),
+        Case::new("avg_pool2d", |t| t[0].avg_pool2d(2)).given([1, 1, 2, 4], &x).expect(&[0.0, 3.75]),
+        Case::new("avg_pool2d/odd", |t| t[0].avg_pool2d(3)).random([2, 2, 7, 5]),
+        Case::new("global_avg_pool2d", |t| t[0].global_avg_pool2d())
+            .given([1, 2, 2, 2], &x)
+            .expect(&[3.0, 0.75]),
+    ]
 }

@@ -1,5 +1,6 @@
 //! Products along axes.
 
+use crate::case::Case;
 use crate::{Axes, Tensor};
 
 impl Tensor {
@@ -33,4 +34,19 @@ impl Tensor {
         }
         factors.reshape(left)
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("prod", |t| t[0].prod(-1))
+            .given([2, 3], &[2.0, 3.0, -4.0, 5.0, 0.0, 7.0])
+            .expect(&[-24.0, 0.0]),
+        Case::new("prod/two-zeros", |t| t[0].prod(..)).given([4], &[0.0, 3.0, 0.0, 7.0]).expect(&[0.0]),
+        Case::new("prod/outer-and-inner", |t| t[0].prod([0, 2])).random([3, 5, 3]),
+        Case::new("prod/none", |t| t[0].prod(0)).random([0, 2]).expect(&[1.0, 1.0]).no_gradient(),
+        Case::new("prod/wraps", |t| t[0].prod(..))
+            .indices([3], &[65536.0, 65536.0, 3.0])
+            .expect(&[0.0])
+            .no_gradient(),
+    ]
 }

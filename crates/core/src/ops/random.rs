@@ -2,6 +2,7 @@
 //!
 //! Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
+use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Shape, Tensor, TensorSpec};
 
@@ -80,6 +81,31 @@ impl Tensor {
         let eight = self.graph().scalar(8.0, DType::U32);
         self.shift_right(&eight).cast(DType::F32) * 2f64.powi(-24)
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let bits = |stream: u64, n: usize| {
+        move |t: &[Tensor]| {
+            let op = RandomBits { stream, shape: [n].into() };
+            t[0].graph().record(op, &[&t[0], &t[1]])
+        }
+    };
+    vec![
+        // The first vector published with the reference implementation (Random123, `kat_vectors`).
+        Case::new("random_bits", bits(0, 4))
+            .indices([2], &[0.0, 0.0])
+            .indices([], &[0.0])
+            .expect(&[0x6627e8d5u32, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8].map(f64::from))
+            .no_gradient(),
+        Case::new("random_bits/odd", bits(1 << 40 | 3, 131))
+            .indices([2], &[123456789.0, 4294967295.0])
+            .indices([], &[7.0])
+            .no_gradient(),
+        Case::new("bits_to_uniform", |t| t[0].bits_to_uniform())
+            .indices([3], &[0.0, 2147483648.0, 4294967295.0])
+            .expect(&[0.0, 0.5, 1.0 - 2f64.powi(-24)])
+            .no_gradient(),
+    ]
 }
 
 #[cfg(test)]

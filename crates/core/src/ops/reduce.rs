@@ -1,6 +1,7 @@
 //! Sums and maxima along axes.
 
 use crate::array::offset;
+use crate::case::{Case, Fill};
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, Axes, DType, Tensor, TensorSpec};
 
@@ -135,4 +136,52 @@ impl Tensor {
     pub fn max_keep(&self, axes: impl Axes) -> Self {
         self.reduce(ReduceKind::Max, &axes, true)
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let x = [1.0, 3.0, -8.0, 2.0, 2.0, 5.0];
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    vec![
+        case("sum", |t| t[0].sum(-1)).given([2, 3], &x).expect(&[-4.0, 9.0]),
+        case("sum/columns", |t| t[0].sum(0)).given([2, 3], &x).expect(&[3.0, 5.0, -3.0]),
+        case("sum/all", |t| t[0].sum(..)).given([2, 3], &x).expect(&[5.0]),
+        case("sum/outer-and-inner", |t| t[0].sum([0, 2])).random([3, 5, 4]),
+        case("sum/middle", |t| t[0].sum(1)).random([3, 5, 4]),
+        case("sum/transposed", |t| t[0].t().sum(-1)).random([7, 5]),
+        case("sum/sliced", |t| t[0].slice_step(1, 1..10, 3).sum(-1)).random([3, 11]),
+        case("sum/expanded", |t| t[0].unsqueeze(1).expand([3, 4]).sum(..)).random([3]),
+        case("sum/one", |t| t[0].sum([0, 1])).random([1, 1, 3]),
+        case("sum/empty", |t| t[0].sum(0)).random([0, 3]).expect(&[0.0; 3]),
+        case("sum/of-none", |t| t[0].sum(1)).random([0, 3]).expect(&[]),
+        case("sum/i32", |t| t[0].sum(..))
+            .operand(DType::I32, [3], Fill::Given(vec![2147483647.0, 1.0, 5.0]))
+            .expect(&[-2147483643.0])
+            .no_gradient(),
+        case("sum/f16", |t| t[0].sum(-1)).operand(DType::F16, [3, 9], Fill::Uniform(-1.0, 1.0)),
+        case("sum/long-rows", |t| t[0].sum(-1)).random([3, 3001]),
+        case("sum/long-columns", |t| t[0].sum(0)).random([3001, 3]),
+        case("sum/large", |t| t[0].sum(..)).random([101, 97]),
+        case("sum_keep", |t| &t[0] / t[0].sum_keep(0)).given([2, 1], &[1.0, 3.0]).expect(&[0.25, 0.75]),
+        case("max", |t| t[0].max(-1)).given([2, 3], &x).expect(&[3.0, 5.0]),
+        case("max/ties", |t| t[0].max(0))
+            .given([2, 2], &[1.0, 2.0, 1.0, 0.0])
+            .expect(&[1.0, 2.0])
+            .no_gradient(),
+        case("max/below-zero", |t| t[0].max(..)).given([2], &[-3.0, -2.0]).expect(&[-2.0]),
+        case("max/outer-and-inner", |t| t[0].max([0, 2])).distinct([3, 5, 4]),
+        case("max/transposed", |t| t[0].t().max(-1)).distinct([7, 5]),
+        case("max/empty", |t| t[0].max(0)).random([0, 2]).expect(&[f64::from(f32::MIN); 2]).no_gradient(),
+        case("max/i32", |t| t[0].max(0))
+            .operand(DType::I32, [2, 2], Fill::Given(vec![-5.0, 2.0, -7.0, 3.0]))
+            .expect(&[-5.0, 3.0])
+            .no_gradient(),
+        case("max/u32", |t| t[0].max(..))
+            .indices([3], &[1.0, 4294967295.0, 3.0])
+            .expect(&[4294967295.0])
+            .no_gradient(),
+        case("max/long", |t| t[0].max(..)).operand(DType::F32, [3001], Fill::Distinct(-2.0, 2.0)),
+        case("max_keep", |t| &t[0] - t[0].max_keep(-1))
+            .given([1, 3], &[1.0, 3.0, 2.0])
+            .expect(&[-2.0, 0.0, -1.0]),
+    ]
 }

@@ -1,5 +1,6 @@
 //! Roll, repeat, split: pieces of a tensor in another arrangement.
 
+use crate::case::Case;
 use crate::{Shape, Tensor};
 
 impl Tensor {
@@ -56,4 +57,24 @@ impl Tensor {
         }
         pieces
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    vec![
+        case("roll", |t| t[0].roll(1, -1)).given([2, 3], &x).expect(&[3.0, 1.0, 2.0, 6.0, 4.0, 5.0]),
+        case("roll/back", |t| t[0].roll(-4, 0)).given([3, 2], &x).expect(&[3.0, 4.0, 5.0, 6.0, 1.0, 2.0]),
+        case("repeat", |t| t[0].repeat(&[2, 2]))
+            .given([2], &[1.0, 2.0])
+            .expect(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0]),
+        case("repeat/rows", |t| t[0].repeat(&[3, 1])).random([2, 5]),
+        case("repeat/none", |t| t[0].repeat(&[0])).random([3]).expect(&[]),
+        case("split", |t| t[0].split(2, -1)[1].clone()).given([2, 3], &x).expect(&[3.0, 6.0]),
+        case("split/product", |t| {
+            let pieces = t[0].split(2, 0);
+            &pieces[0] * &pieces[1]
+        })
+        .random([4, 3]),
+    ]
 }

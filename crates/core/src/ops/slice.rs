@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, Shape, Tensor, TensorSpec};
 
@@ -250,4 +251,40 @@ impl Tensor {
         let unsqueezed: Vec<Self> = tensors.iter().map(|tensor| tensor.unsqueeze(axis)).collect();
         Self::concat(&unsqueezed.iter().collect::<Vec<_>>(), axis)
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    vec![
+        case("slice", |t| t[0].slice(1, 1..3)).given([2, 3], &x).expect(&[2.0, 3.0, 5.0, 6.0]),
+        case("slice/none", |t| t[0].slice(0, 1..1)).given([2, 3], &x).expect(&[]),
+        case("slice/of-transposed", |t| t[0].t().slice(0, 1..3)).random([3, 5]),
+        case("slice_step", |t| t[0].slice_step(1, 0..3, 2)).given([2, 3], &x).expect(&[1.0, 3.0, 4.0, 6.0]),
+        case("slice_step/uneven", |t| t[0].slice_step(0, 1..9, 3)).random([11, 3]),
+        case("select_index", |t| t[0].select_index(0, 1)).given([2, 3], &x).expect(&[4.0, 5.0, 6.0]),
+        case("pad", |t| t[0].pad(&[(1, 0), (0, 1)], 9.0))
+            .given([1, 2], &[1.0, 2.0])
+            .expect(&[9.0, 9.0, 9.0, 1.0, 2.0, 9.0]),
+        case("pad/random", |t| t[0].pad(&[(2, 1), (0, 3)], 0.0)).random([3, 5]),
+        case("pad/empty", |t| t[0].pad(&[(1, 1)], 2.0)).random([0]).expect(&[2.0, 2.0]),
+        case("pad/between", |t| {
+            let pad = Pad { low: vec![1], high: vec![0], interior: vec![2], value_bits: 0.0f64.to_bits() };
+            t[0].graph().record(pad, &[&t[0]])
+        })
+        .given([2], &[1.0, 2.0])
+        .expect(&[0.0, 1.0, 0.0, 0.0, 2.0]),
+        case("pad/product", |t| t[0].t().pad(&[(1, 1), (1, 1)], 1.0) * &t[1]).random([3, 2]).random([4, 5]),
+        case("concat", |t| Tensor::concat(&[&t[0], &t[1]], 1))
+            .given([2, 1], &[1.0, 2.0])
+            .given([2, 2], &[3.0, 4.0, 5.0, 6.0])
+            .expect(&[1.0, 3.0, 4.0, 2.0, 5.0, 6.0]),
+        case("concat/three", |t| Tensor::concat(&[&t[0], &t[1].t(), &t[0]], 0)).random([3, 5]).random([5, 2]),
+        case("concat/with-none", |t| Tensor::concat(&[&t[0], &t[1]], 0)).random([0, 3]).random([2, 3]),
+        case("concat/of-parts", |t| Tensor::concat(&[&t[0].exp(), &t[0].slice(0, 1..3)], 0)).random([5]),
+        case("stack", |t| Tensor::stack(&[&t[0], &t[1]], 1))
+            .given([2], &[1.0, 2.0])
+            .given([2], &[3.0, 4.0])
+            .expect(&[1.0, 3.0, 2.0, 4.0]),
+    ]
 }

@@ -6,6 +6,7 @@
 //! *unslide* is its adjoint: y[s, k] = x[(s + padding − k·dilation) / stride, k] where that is a whole
 //! number inside of O, else 0.
 
+use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, Shape, Tensor, TensorSpec};
 
@@ -227,4 +228,31 @@ impl Tensor {
         let slide = Slide { window: window.clone(), fill_bits: self.dtype().round(fill).to_bits() };
         self.graph().record(slide, &[&repeated])
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let windows = |variant: &str, window: Window, fill: f64| {
+        Case::new(&format!("windows{variant}"), move |t| t[0].windows(&window, fill))
+    };
+    vec![
+        windows("", Window::new(&[2]), 0.0)
+            .given([4], &[1.0, 2.0, 3.0, 4.0])
+            .expect(&[1.0, 2.0, 2.0, 3.0, 3.0, 4.0]),
+        windows("/stride-padding", Window::new(&[3]).stride(2).padding(1), -1.0)
+            .given([3], &[1.0, 2.0, 3.0])
+            .expect(&[-1.0, 1.0, 2.0, 2.0, 3.0, -1.0]),
+        windows("/dilation", Window::new(&[2]).dilation(2), 0.0)
+            .given([4], &[1.0, 2.0, 3.0, 4.0])
+            .expect(&[1.0, 3.0, 2.0, 4.0]),
+        windows("/two-axes", Window::new(&[2, 3]).stride(2).padding(1), 0.0).random([2, 5, 4]),
+        windows("/one", Window::new(&[1, 1]), 0.0).random([3, 2]),
+        windows("/gap", Window::new(&[2]).stride(3), 0.0).random([3, 8]),
+        windows("/u32", Window::new(&[2]), 7.0).labels([5], 100).no_gradient(),
+        Case::new("unslide", |t| {
+            let window = Window::new(&[2]).stride(2).padding(1);
+            t[0].graph().record(Unslide { window, input: vec![3] }, &[&t[0]])
+        })
+        .given([2, 2], &[1.0, 2.0, 3.0, 4.0])
+        .expect(&[0.0, 2.0, 3.0, 0.0, 0.0, 4.0]),
+    ]
 }

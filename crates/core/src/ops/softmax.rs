@@ -3,6 +3,9 @@
 //! All three subtract the maximum first. It only guards against overflow and cancels in the result, so
 //! no gradient flows through it.
 
+use std::f64::consts::LN_2;
+
+use crate::case::Case;
 use crate::{Axes, Tensor};
 
 impl Tensor {
@@ -40,4 +43,28 @@ impl Tensor {
         let total = (self - &largest).exp().sum_keep(&axes[..]).log();
         (total + largest).reshape(self.shape().without(&axes))
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    // Scores whose exponentials are 1, 2, 5.
+    let scores = [0.0, LN_2, 1.6094379124341003];
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    vec![
+        case("softmax", |t| t[0].softmax(-1)).given([3], &scores).expect(&[0.125, 0.25, 0.625]),
+        case("softmax/large", |t| t[0].softmax(-1)).given([3], &[1e4, 1e4, -1e4]).expect(&[0.5, 0.5, 0.0]),
+        case("softmax/first-axis", |t| t[0].softmax(0)).random([7, 5]),
+        case("softmax/one", |t| t[0].softmax(-1)).random([3, 1]).expect(&[1.0; 3]),
+        case("softmax/none", |t| t[0].softmax(-1)).random([0, 3]).expect(&[]),
+        case("softmax/wide", |t| t[0].softmax(-1)).random([3, 700]),
+        case("log_softmax", |t| t[0].log_softmax(-1)).given([3], &scores).expect(&[
+            -3.0 * LN_2,
+            -2.0 * LN_2,
+            0.625f64.ln(),
+        ]),
+        case("log_softmax/large", |t| t[0].log_softmax(-1)).given([2], &[1e4, -1e4]).expect(&[0.0, -2e4]),
+        case("log_softmax/middle", |t| t[0].log_softmax(1)).random([2, 5, 3]),
+        case("logsumexp", |t| t[0].logsumexp(-1)).given([3], &scores).expect(&[3.0 * LN_2]),
+        case("logsumexp/large", |t| t[0].logsumexp(-1)).given([2], &[1e4, 1e4]).expect(&[1e4 + LN_2]),
+        case("logsumexp/two-axes", |t| t[0].logsumexp([0, 2])).random([2, 5, 3]),
+    ]
 }

@@ -1,6 +1,7 @@
 //! Lower and upper triangles of matrices.
 
 use super::CompareKind;
+use crate::case::Case;
 use crate::{DType, Tensor};
 
 impl Tensor {
@@ -31,4 +32,17 @@ impl Tensor {
         let kept = if keep == CompareKind::Le { column.le(limit) } else { column.ge(limit) };
         kept.select(self, &self.zeros_like())
     }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    vec![
+        case("tril", |t| t[0].tril(0)).given([2, 3], &x).expect(&[1.0, 0.0, 0.0, 4.0, 5.0, 0.0]),
+        case("tril/above", |t| t[0].tril(1)).given([2, 3], &x).expect(&[1.0, 2.0, 0.0, 4.0, 5.0, 6.0]),
+        case("tril/batched", |t| t[0].tril(-1)).random([2, 5, 3]),
+        case("triu", |t| t[0].triu(0)).given([2, 3], &x).expect(&[1.0, 2.0, 3.0, 0.0, 5.0, 6.0]),
+        case("triu/above", |t| t[0].triu(1)).given([2, 3], &x).expect(&[0.0, 2.0, 3.0, 0.0, 0.0, 6.0]),
+        case("triu/below", |t| t[0].triu(-2)).random([5, 3]),
+    ]
 }

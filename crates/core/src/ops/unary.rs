@@ -1,5 +1,8 @@
 //! Elementwise functions of one operand: one row of [`UnaryKind`] each.
 
+use std::f64::consts::{E, FRAC_1_SQRT_2, FRAC_PI_2, FRAC_PI_3, FRAC_PI_4, FRAC_PI_6, LN_2, SQRT_2};
+
+use crate::case::{Case, Fill};
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Tensor, TensorSpec};
 
@@ -118,7 +121,7 @@ unary! {
     /// The error function.
     Erf erf Float, |x| erf(x), Some(|x, _, g| g * (-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI);
     /// max(x, 0); the derivative at 0 is taken as 0.
-    Relu relu Float, |x| if x > 0.0 { x } else { x * 0.0 + 0.0 }, Some(|_, y, g| y.gt(0.0).select(g, &g.zeros_like()));
+    Relu relu Float, |x| if x <= 0.0 { 0.0 } else { x }, Some(|_, y, g| y.gt(0.0).select(g, &g.zeros_like()));
     /// Bitwise complement of integers. Not differentiable.
     BitNot bitwise_not Int, |x| -x - 1.0, None;
     /// Logical negation. Not differentiable.
@@ -179,3 +182,91 @@ impl Primitive for Unary {
         output.shape.numel() as u64
     }
 }
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = vec![];
+    for &(kind, (low, high), x, expected) in FLOATS {
+        let build = move |t: &[Tensor]| t[0].graph().record(Unary { kind }, &[&t[0]]);
+        let case = |variant: &str| {
+            let case = Case::new(&format!("{}{variant}", kind.name()), build);
+            if kind.rule().is_some() { case } else { case.no_gradient() }
+        };
+        let turned = move |t: &[Tensor]| t[0].graph().record(Unary { kind }, &[&t[0].t().slice(0, 1..4)]);
+        cases.extend([
+            case("").given([x.len()], x).expect(expected).no_gradient(),
+            case("/random").uniform([7, 5], low, high),
+            case("/scalar").uniform([], low, high),
+            case("/none").uniform([0, 3], low, high).expect(&[]),
+            Case { build: Box::new(turned), ..case("/view").uniform([3, 5], low, high) },
+        ]);
+    }
+    for &(kind, dtype, x, expected) in INTEGERS {
+        let build = move |t: &[Tensor]| t[0].graph().record(Unary { kind }, &[&t[0]]);
+        let case = Case::new(&format!("{}/{dtype}", kind.name()), build);
+        cases.push(case.operand(dtype, [x.len()], Fill::Given(x.to_vec())).expect(expected).no_gradient());
+    }
+    cases.push(Case::new("relu/large", |t| t[0].relu()).random([101, 97]));
+    cases.push(Case::new("tanh/f16", |t| t[0].tanh()).operand(DType::F16, [3, 5], Fill::Uniform(-2.0, 2.0)));
+    cases
+}
+
+type Sample = (UnaryKind, (f64, f64), &'static [f64], &'static [f64]);
+
+/// Ranges of random operands, and hand-written operands and results.
+const FLOATS: &[Sample] = &[
+    (UnaryKind::Neg, (-2.0, 2.0), &[0.0, 1.5, -2.0], &[0.0, -1.5, 2.0]),
+    (UnaryKind::Abs, (-2.0, 2.0), &[0.0, 1.5, -2.0], &[0.0, 1.5, 2.0]),
+    (UnaryKind::Sign, (-2.0, 2.0), &[0.0, 1.5, -2.0], &[0.0, 1.0, -1.0]),
+    (UnaryKind::Floor, (-9.0, 9.0), &[1.5, -1.5, 2.0], &[1.0, -2.0, 2.0]),
+    (UnaryKind::Ceil, (-9.0, 9.0), &[1.5, -1.5, 2.0], &[2.0, -1.0, 2.0]),
+    (UnaryKind::Round, (-9.0, 9.0), &[0.5, 1.5, -2.5, 1.25], &[0.0, 2.0, -2.0, 1.0]),
+    (UnaryKind::Trunc, (-9.0, 9.0), &[1.5, -1.5, 2.0], &[1.0, -1.0, 2.0]),
+    (UnaryKind::Sqrt, (0.25, 4.0), &[0.0, 2.25, 2.0], &[0.0, 1.5, SQRT_2]),
+    (UnaryKind::Rsqrt, (0.25, 4.0), &[4.0, 0.25, 2.0], &[0.5, 2.0, FRAC_1_SQRT_2]),
+    (UnaryKind::Reciprocal, (0.25, 4.0), &[4.0, -0.25, 8.0], &[0.25, -4.0, 0.125]),
+    (UnaryKind::Exp, (-4.0, 4.0), &[0.0, 1.0, -2.0], &[1.0, E, 0.1353352832366127]),
+    (UnaryKind::Expm1, (-4.0, 2.0), &[0.0, 1.0, -1.0], &[0.0, E - 1.0, -0.6321205588285577]),
+    (UnaryKind::Log, (0.1, 9.0), &[1.0, 2.0, 0.25], &[0.0, LN_2, -2.0 * LN_2]),
+    (UnaryKind::Log1p, (-0.75, 9.0), &[0.0, 1.0, -0.5], &[0.0, LN_2, -LN_2]),
+    (UnaryKind::Sin, (-3.0, 3.0), &[0.0, 1.0, -2.0], &[0.0, 0.8414709848078965, -0.9092974268256817]),
+    (UnaryKind::Cos, (-3.0, 3.0), &[0.0, 1.0, -2.0], &[1.0, 0.5403023058681398, -0.4161468365471424]),
+    (UnaryKind::Tan, (-1.0, 1.0), &[0.0, 1.0, -0.5], &[0.0, 1.5574077246549023, -0.5463024898437905]),
+    (UnaryKind::Asin, (-0.75, 0.75), &[0.0, 0.5, -0.75], &[0.0, FRAC_PI_6, -0.848062078981481]),
+    (UnaryKind::Acos, (-0.75, 0.75), &[0.0, 0.5, -0.5], &[FRAC_PI_2, FRAC_PI_3, 2.0 * FRAC_PI_3]),
+    (UnaryKind::Atan, (-4.0, 4.0), &[0.0, 1.0, -2.0], &[0.0, FRAC_PI_4, -1.1071487177940904]),
+    (UnaryKind::Sinh, (-2.0, 2.0), &[0.0, 1.0, -2.0], &[0.0, 1.1752011936438014, -3.626860407847019]),
+    (UnaryKind::Cosh, (-2.0, 2.0), &[0.0, 1.0, -2.0], &[1.0, 1.5430806348152437, 3.7621956910836314]),
+    (
+        UnaryKind::Tanh,
+        (-4.0, 4.0),
+        &[0.0, 1.0, -2.0, 50.0],
+        &[0.0, 0.7615941559557649, -0.9640275800758169, 1.0],
+    ),
+    (UnaryKind::Asinh, (-4.0, 4.0), &[0.0, 1.0, -2.0], &[0.0, 0.881373587019543, -1.4436354751788103]),
+    (UnaryKind::Acosh, (1.25, 4.0), &[1.0, 2.0, 3.0], &[0.0, 1.3169578969248166, 1.762747174039086]),
+    (UnaryKind::Atanh, (-0.75, 0.75), &[0.0, 0.5, -0.75], &[0.0, 0.5493061443340548, -0.9729550745276566]),
+    (
+        UnaryKind::Sigmoid,
+        (-4.0, 4.0),
+        &[0.0, 1.0, -2.0, -200.0],
+        &[0.5, 0.7310585786300049, 0.11920292202211755, 0.0],
+    ),
+    (
+        UnaryKind::Erf,
+        (-3.0, 3.0),
+        &[0.0, 0.5, -1.0, 3.5],
+        &[0.0, 0.5204998778130465, -0.8427007929497149, 0.9999992569016276],
+    ),
+    (UnaryKind::Relu, (-2.0, 2.0), &[0.0, 1.5, -2.0], &[0.0, 1.5, 0.0]),
+];
+
+/// Hand-written integer and bool operands and results.
+const INTEGERS: &[(UnaryKind, DType, &[f64], &[f64])] = &[
+    (UnaryKind::Neg, DType::I32, &[7.0, -2147483648.0], &[-7.0, -2147483648.0]),
+    (UnaryKind::Abs, DType::I32, &[7.0, -7.0], &[7.0, 7.0]),
+    (UnaryKind::Sign, DType::I32, &[7.0, -7.0, 0.0], &[1.0, -1.0, 0.0]),
+    (UnaryKind::Relu, DType::F32, &[-1e30, 1e30], &[0.0, 1e30]),
+    (UnaryKind::BitNot, DType::I32, &[0.0, 7.0, -8.0], &[-1.0, -8.0, 7.0]),
+    (UnaryKind::BitNot, DType::U32, &[0.0, 7.0], &[4294967295.0, 4294967288.0]),
+    (UnaryKind::Not, DType::Bool, &[0.0, 1.0], &[1.0, 0.0]),
+];

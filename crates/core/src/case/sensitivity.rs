@@ -1,0 +1,164 @@
+//! How far a device that works in f32 or f16 may be from the f64 reference, element by element.
+//!
+//! A tolerance must come from the graph: one constant is too strict behind a cancellation and too lax
+//! elsewhere. So the graph is evaluated again with errors of the size a device may make put into every
+//! node's value, at random signs; what they do to an output is what it may differ by.
+
+use crate::case::uniform;
+use crate::interpret::{Environment, evaluate, evaluate_with};
+use crate::ops::{Binary, BinaryKind, Unary, UnaryKind};
+use crate::{Array, DType, Node, NodeId, Op, Recording};
+
+/// Times the graph is evaluated with errors.
+const RUNS: u64 = 6;
+
+/// How much larger than half a unit in the last place an injected rounding error is: a few random draws
+/// must cover unlucky combinations, and a value this close to a threshold must count as undecided.
+const MARGIN: f64 = 8.0;
+
+/// The tolerance of each element of `outputs`: the largest deviation seen when errors, at random signs,
+/// are added to every element of every node, and a little for numbers that devices flush to zero.
+///
+/// The error of an element y is
+/// - of a sum of n terms, 8 roundings of Σ|terms| · (1 + √n / 8): the rounding errors of a running sum
+///   add up like a random walk (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, §2.8);
+/// - of a function, 8 roundings of |y| and the error WGSL allows (*WGSL*, "Floating point accuracy");
+/// - of integers, booleans, moved and chosen elements, nothing: they are exact.
+///
+/// Where an error changes a decision (a comparison, an argmax, a cast to integer), the tolerance is the
+/// whole difference between the branches.
+pub fn sensitivity(
+    recording: &Recording,
+    environment: &Environment,
+    outputs: &[NodeId],
+    seed: u64,
+) -> Vec<Array> {
+    let exact = evaluate(recording, environment);
+    let node_errors = |(node, value): (&Node, &Array)| {
+        let inputs: Vec<&Array> = node.inputs.iter().map(|input| &exact[input.index()]).collect();
+        errors(node, &inputs, value)
+    };
+    let errors: Vec<Option<Vec<f64>>> = recording.nodes.iter().zip(&exact).map(node_errors).collect();
+    let flushed = |id: &NodeId| {
+        let spec = &recording.node(*id).spec;
+        Array::from_fn(spec, |_| MARGIN * smallest(spec.dtype))
+    };
+    let mut tolerances: Vec<Array> = outputs.iter().map(flushed).collect();
+    for run in 1..=RUNS {
+        let disturbed = evaluate_with(recording, environment, |id, value| {
+            let Some(errors) = &errors[id.index()] else { return };
+            let stream = seed.wrapping_add(run << 32 | u64::from(id.0));
+            for (element, (value, error)) in value.data.iter_mut().zip(errors).enumerate() {
+                *value += if uniform(stream, element) < 0.5 { *error } else { -error };
+            }
+        });
+        for (tolerance, id) in tolerances.iter_mut().zip(outputs) {
+            let pairs = disturbed[id.index()].data.iter().zip(&exact[id.index()].data);
+            for (slot, (disturbed, exact)) in tolerance.data.iter_mut().zip(pairs) {
+                *slot = slot.max((disturbed - exact).abs());
+            }
+        }
+    }
+    tolerances
+}
+
+/// The smallest normal number.
+fn smallest(dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 => f64::from(f32::MIN_POSITIVE),
+        DType::F16 => half::f16::MIN_POSITIVE.to_f64(),
+        DType::I32 | DType::U32 | DType::Bool => 0.0,
+    }
+}
+
+/// The error of each element of a node, `None` where all are exact.
+fn errors(node: &Node, inputs: &[&Array], value: &Array) -> Option<Vec<f64>> {
+    let ulp = node.spec.dtype.epsilon();
+    let rounding = MARGIN * ulp / 2.0;
+    if !node.valid || ulp == 0.0 {
+        return None;
+    }
+    if let Some(terms) = terms(&node.op, inputs, value) {
+        let magnitudes: Vec<Array> = inputs.iter().map(|input| magnitude(input)).collect();
+        let sums = node.op.primitive().evaluate(&magnitudes.iter().collect::<Vec<_>>(), &node.spec);
+        let growth = 1.0 + (terms as f64).sqrt() / 8.0;
+        return Some(sums.data.into_iter().map(|sum| rounding * growth * sum).collect());
+    }
+    let allowed = |element: usize| {
+        let operand = |input: usize| inputs[input].data[element];
+        let y = value.data[element];
+        match &node.op {
+            Op::Unary(Unary { kind }) => of_unary(*kind, ulp, operand(0), y),
+            Op::Binary(Binary { kind }) => of_binary(*kind, ulp, operand(0), operand(1), y),
+            Op::Cast(_) => Some(0.0),
+            _ => None,
+        }
+    };
+    let error = |element: usize| Some(rounding * value.data[element].abs() + allowed(element)?);
+    (0..value.data.len()).map(error).collect()
+}
+
+/// The number of terms in each sum of an operation that sums.
+fn terms(op: &Op, inputs: &[&Array], value: &Array) -> Option<usize> {
+    let shrink = |from: &Array| from.data.len() / value.data.len().max(1);
+    match op {
+        Op::Reduce(reduce) if reduce.kind == crate::ops::ReduceKind::Sum => Some(shrink(inputs[0])),
+        Op::Contract(contract) => {
+            let (a, b) = (&inputs[0].spec, &inputs[1].spec);
+            Some(contract.inner().iter().map(|&label| contract.extent(label, a, b)).product())
+        }
+        Op::CumSum(cumsum) => Some(value.shape()[cumsum.axis]),
+        Op::ScatterAdd(scatter) => Some(inputs[0].shape()[scatter.axis]),
+        _ => None,
+    }
+}
+
+/// Indices are not negative, so operands that are indices stay what they are.
+fn magnitude(array: &Array) -> Array {
+    Array { spec: array.spec.clone(), data: array.data.iter().map(|v| v.abs()).collect() }
+}
+
+/// The error WGSL allows for a function of x with value y, beyond rounding; `None` where it is exact.
+/// Functions that WGSL lacks are bounded by what their usual formulas inherit.
+fn of_unary(kind: UnaryKind, ulp: f64, x: f64, y: f64) -> Option<f64> {
+    use UnaryKind::*;
+    // Bounds stated in absolute numbers hold for f32; those of f16 are about 8 units.
+    let loose = |bound: f64| bound.max(if ulp > 1e-6 { 8.0 * ulp } else { 0.0 });
+    let exponential = (3.0 + 2.0 * x.abs()) * ulp;
+    let logarithm = loose(2f64.powi(-21)).max(3.0 * ulp * y.abs());
+    Some(match kind {
+        Neg | Abs | Sign | Floor | Ceil | Round | Trunc | Relu | BitNot | Not => return None,
+        Sqrt | Rsqrt | Reciprocal => 4.0 * ulp * y.abs(),
+        Exp | Expm1 => exponential * y.abs(),
+        Sinh | Cosh => exponential * x.cosh(),
+        Sigmoid => (exponential + 3.0 * ulp) * y,
+        Tanh => loose(1e-5),
+        Log => logarithm,
+        Log1p => logarithm * y.abs().min(1.0),
+        Acosh | Atanh => logarithm + 8.0 * ulp * (1.0 + y.abs()),
+        // ln(x + √(x² + 1)) cancels where x is negative.
+        Asinh => logarithm + (2.0 + 4.0 * x * x) * ulp,
+        Sin | Cos => loose(2f64.powi(-11)),
+        Tan => loose(2f64.powi(-11)) * (1.0 + y * y),
+        Atan => 4096.0 * ulp.min(f64::from(f32::EPSILON)) * y.abs() + loose(0.0),
+        Asin | Acos => loose(6.77e-5) + 4096.0 * ulp.min(f64::from(f32::EPSILON)) * y.abs(),
+        Erf => 8.0 * ulp,
+    })
+}
+
+/// The same for a function of a and b.
+fn of_binary(kind: BinaryKind, ulp: f64, a: f64, b: f64, y: f64) -> Option<f64> {
+    use BinaryKind::*;
+    Some(match kind {
+        Add | Sub | Mul => 0.0,
+        Div => 2.5 * ulp * y.abs(),
+        Rem => 4.0 * ulp * a.abs(),
+        // 2^(b · log₂ a)
+        Pow => {
+            let exponent = (b * a.abs().max(f64::MIN_POSITIVE).log2()).abs();
+            ((3.0 + 2.0 * exponent) * ulp + 4.0 * ulp * b.abs()) * y.abs()
+        }
+        Atan2 => 4096.0 * ulp.min(f64::from(f32::EPSILON)) * y.abs(),
+        Maximum | Minimum | And | Or | Xor | ShiftLeft | ShiftRight => return None,
+    })
+}

@@ -1,0 +1,97 @@
+//! Is the reference right? Every case with a result worked out by hand, and the completeness of the
+//! table: an operation without a case fails here.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use wgrad_core::case::{Case, cases};
+use wgrad_core::interpret::evaluate;
+use wgrad_core::ops::{BinaryKind, CompareKind, UnaryKind};
+use wgrad_core::{Op, Tensor};
+
+#[test]
+fn the_reference_gives_hand_written_results() {
+    let mut checked = 0;
+    for case in cases() {
+        let Some(expected) = &case.expected else { continue };
+        let recorded = case.record(1);
+        let recording = recorded.graph.recording();
+        assert_eq!(recording.check(), Ok(()), "{}", case.name);
+        let values = evaluate(&recording, &recorded.environment);
+        let actual = &values[recorded.output.id().index()];
+        assert_eq!(actual.data.len(), expected.len(), "{}: {}", case.name, actual.spec);
+        for (&a, &e) in actual.data.iter().zip(expected) {
+            // Operands and scalars are rounded to f32; integers are exact.
+            let tolerance = if actual.spec.dtype.is_float() { 2e-7 * (1.0 + e.abs()) } else { 0.0 };
+            assert!((a - e).abs() <= tolerance, "{}: {:?} is not {expected:?}", case.name, actual.data);
+        }
+        checked += 1;
+    }
+    assert!(checked > 250, "only {checked} cases have a hand-written result");
+}
+
+#[test]
+fn every_case_records_and_has_a_name_of_its_own() {
+    let mut names = BTreeSet::new();
+    for case in cases() {
+        assert!(names.insert(case.name.clone()), "{} is there twice", case.name);
+        let recorded = case.record(1);
+        assert_eq!(recorded.graph.recording().check(), Ok(()), "{}", case.name);
+        assert!(recorded.output.is_valid(), "{}", case.name);
+    }
+}
+
+/// The public methods of tensors and graphs that record operations, read from the sources.
+fn recording_methods() -> BTreeSet<String> {
+    let mut methods = BTreeSet::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for (_, rest) in
+            text.match_indices("#[track_caller]").map(|(at, mark)| text.split_at(at + mark.len()))
+        {
+            if let Some(signature) = rest.trim_start().strip_prefix("pub fn ") {
+                let name = signature.split(['(', '<']).next().unwrap_or_default();
+                if !name.starts_with('$') {
+                    methods.insert(name.to_string());
+                }
+            }
+        }
+    }
+    methods
+}
+
+#[test]
+fn every_operation_has_a_case_with_a_hand_written_result() {
+    let by_hand: BTreeSet<String> =
+        cases().iter().filter(|case| case.expected.is_some()).map(|case| case.operation().into()).collect();
+    let mut wanted = recording_methods();
+    assert!(wanted.contains("softmax") && wanted.contains("matmul"), "the sources were not found");
+    wanted.extend(UnaryKind::ALL.iter().map(|kind| kind.name().to_string()));
+    wanted.extend(BinaryKind::ALL.iter().map(|kind| kind.name().to_string()));
+    wanted.extend(CompareKind::ALL.iter().map(|kind| kind.name().to_string()));
+    let missing: Vec<&String> = wanted.difference(&by_hand).collect();
+    assert!(missing.is_empty(), "no hand-written case for {missing:?}");
+}
+
+#[test]
+fn every_primitive_occurs_in_the_table() {
+    let mut seen = BTreeSet::new();
+    for case in cases() {
+        let recorded = case.record(1);
+        if case.differentiable {
+            let wrt = floats(&case, &recorded.inputs);
+            recorded.output.pull_back(&recorded.output.ones_like(), &wrt);
+        }
+        seen.extend(recorded.graph.recording().nodes.iter().map(|node| node.op.kind()));
+    }
+    // Variables are read like inputs, from a state instead of a batch.
+    seen.insert("Variable");
+    let missing: Vec<_> = Op::PRIMITIVES.iter().filter(|name| !seen.contains(*name)).collect();
+    assert!(missing.is_empty(), "no case uses {missing:?}");
+}
+
+fn floats<'a>(case: &Case, inputs: &'a [Tensor]) -> Vec<&'a Tensor> {
+    let pairs = inputs.iter().zip(&case.operands);
+    pairs.filter(|(_, operand)| operand.spec.dtype.is_float()).map(|(input, _)| input).collect()
+}

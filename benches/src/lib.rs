@@ -50,6 +50,9 @@ impl Work {
 
 /// A batch in staging memory, written as a loader would: every f32 is 0.5, every u32 is 1.
 fn batch(program: &Program, layout: &Arc<Layout>) -> Result<Batch, BatchError> {
+    if layout.fields().is_empty() {
+        return Ok(Batch::new());
+    }
     let mut memory = program.staging().allocate(layout)?;
     for field in layout.fields() {
         let word = if field.spec.dtype == F32 { 0.5f32.to_bits() } else { 1 };

@@ -9,6 +9,8 @@
 // Rules kept throughout:
 // - A driver may contract a*b + c into one rounding or not. Products whose rounding would matter are exact
 //   (short factors), so both give the same bits there.
+// - A driver may move literal summands: Mesa turns 1.0 + (a + b) into (1.0 + a) + b, one more rounding. Where that
+//   would matter, the summand of a literal is a product, or the constant comes out of a `select`.
 // - Compilers may assume that no NaN or infinity occurs: neither is written as a literal nor compared with;
 //   both are made and tested by their bits. NaN arguments give NaN wherever the compiler lets them.
 // - `select` instead of branches, no loops. Denormals may be flushed to zero, as WGSL allows.
@@ -34,10 +36,11 @@ fn wg_copysign(x: f32, s: f32) -> f32 {
     return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(s) & 0x80000000u));
 }
 
-// x * 2^n for n in [-252, 254]: two factors, since 2^n itself may lie outside the range of f32.
-fn wg_scale(x: f32, n: i32) -> f32 {
+// 2^n (1 + q) for n in [-252, 254]: by two factors, since 2^n itself may lie outside the range of f32.
+fn wg_scale(q: f32, n: i32) -> f32 {
     let half = n >> 1u;
-    return x * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((n - half + 127) << 23u);
+    let s = bitcast<f32>((half + 127) << 23u);
+    return (s * q + s) * bitcast<f32>((n - half + 127) << 23u);
 }
 
 // e^r - 1 for |r| <= ln(2)/2.
@@ -55,26 +58,23 @@ fn wg_exp_remainder(x: f32, n: f32) -> f32 {
     return x - n * 0.693359375 + n * 2.1219444e-4;
 }
 
-// e^x * 2^k for small k, without overflow on the way.
+// e^x 2^k = 2^(n + k) e^(x - n ln(2)) for small k.
 fn wg_exp_scaled(x: f32, k: i32) -> f32 {
     let n = round(x * 1.442695);
-    let r = wg_exp_remainder(x, n);
-    let y = wg_scale(1.0 + wg_expm1_poly(r), i32(clamp(n, -200.0, 200.0)) + k);
-    return select(select(y, 0.0, x < -106.0), wg_inf(), x > 90.0);
+    let q = wg_expm1_poly(wg_exp_remainder(x, n));
+    let y = wg_scale(q, clamp(i32(n), -200, 200) + k);
+    return select(select(y, 0.0, x < -106.0), wg_inf(), x > 88.72284 - f32(k) * 0.6931472);
 }
 
 fn wg_exp(x: f32) -> f32 {
-    let n = round(x * 1.442695);
-    let r = wg_exp_remainder(x, n);
-    let y = wg_scale(1.0 + wg_expm1_poly(r), i32(clamp(n, -200.0, 128.0)));
-    return select(select(y, 0.0, x < -104.0), wg_inf(), x > 88.72284);
+    return wg_exp_scaled(x, 0);
 }
 
 // e^x - 1 = 2^n (e^r - 1) + (2^n - 1); 2^128 is applied as 2^127 * 2.
 fn wg_expm1(x: f32) -> f32 {
     let n = round(x * 1.442695);
     let q = wg_expm1_poly(wg_exp_remainder(x, n));
-    let s = bitcast<f32>((i32(clamp(n, -60.0, 127.0)) + 127) << 23u);
+    let s = bitcast<f32>((clamp(i32(n), -60, 127) + 127) << 23u);
     let y = (s * q + (s - 1.0)) * select(1.0, 2.0, n > 127.0);
     return select(select(y, -1.0, x < -18.0), wg_inf(), x > 88.72284);
 }
@@ -116,13 +116,14 @@ fn wg_log1p(x: f32) -> f32 {
 }
 
 // x minus the nearest multiple n of pi/2, in four parts of which three have eleven bits: exact products for
-// |n| < 2^13, that is |x| < 12800. Beyond, the error grows to about |x| 2^-23; once it is lost altogether the
-// remainder is 0, so that sines and cosines stay within [-1, 1].
+// |n| < 2^13, that is |x| < 12800. Unless the result is small, the last two parts are one, for one rounding less.
+//
+// Beyond 12800 the error grows to about the distance between neighbours of x: 10^-6 at 5 * 10^4. From 10^6 on
+// nothing is left, but a remainder out of range is taken as 0: sines stay within [-1, 1].
 fn wg_pi_remainder(x: f32, n: f32) -> f32 {
     let a = x - n * 1.5703125 - n * 4.837513e-4;
-    let t = n * 7.5495336e-8;
-    let b = a - t;
-    let r = b + ((a - b) - t - n * 2.563344e-12);
+    let small = a - n * 7.5495336e-8 - n * 2.563344e-12;
+    let r = select(a - n * 7.549789e-8, small, abs(a) < 0.00390625);
     return select(r, 0.0, abs(r) > 1.0);
 }
 
@@ -137,7 +138,7 @@ fn wg_sin_poly(r: f32) -> f32 {
 fn wg_cos_poly(r: f32) -> f32 {
     let z = r * r;
     let p = (2.4432327e-5 * z - 1.388731e-3) * z + 0.041666646;
-    return 1.0 + (p * z * z - 0.5 * z);
+    return 1.0 + (p * z - 0.5) * z;
 }
 
 // sin(r + quadrant pi/2).
@@ -149,13 +150,13 @@ fn wg_sin_quadrant(r: f32, quadrant: i32) -> f32 {
 // Good to |x| = 12800; see wg_pi_remainder for larger arguments.
 fn wg_sin(x: f32) -> f32 {
     let n = round(x * 0.63661975);
-    return wg_sin_quadrant(wg_pi_remainder(x, n), i32(clamp(n, -1e9, 1e9)));
+    return wg_sin_quadrant(wg_pi_remainder(x, n), i32(n));
 }
 
 // Good to |x| = 12800; see wg_pi_remainder for larger arguments.
 fn wg_cos(x: f32) -> f32 {
     let n = round(x * 0.63661975);
-    return wg_sin_quadrant(wg_pi_remainder(x, n), i32(clamp(n, -1e9, 1e9)) + 1);
+    return wg_sin_quadrant(wg_pi_remainder(x, n), i32(n) + 1);
 }
 
 // Good to |x| = 12800; see wg_pi_remainder for larger arguments.
@@ -164,42 +165,44 @@ fn wg_tan(x: f32) -> f32 {
     let r = wg_pi_remainder(x, n);
     let s = wg_sin_poly(r);
     let c = wg_cos_poly(r);
-    let odd = (i32(clamp(n, -1e9, 1e9)) & 1) != 0;
+    let odd = (i32(n) & 1) != 0;
     return select(s, -c, odd) / select(c, s, odd);
 }
 
-// asin(s) for 0 <= s <= 1/2, z = s^2.
-fn wg_asin_poly(s: f32, z: f32) -> f32 {
+// asin(s) - s for 0 <= s <= 1/2, z = s^2.
+fn wg_asin_tail(s: f32, z: f32) -> f32 {
     var p = 0.0421584 * z + 0.024184741;
     p = p * z + 0.045469154;
     p = p * z + 0.074953094;
     p = p * z + 0.16666752;
-    return p * z * s + s;
+    return p * z * s;
 }
 
-// Above 1/2, asin(x) = pi/2 - 2 asin(sqrt((1 - x)/2)).
+// Above 1/2, asin(x) = pi/2 - 2 asin(sqrt((1 - x)/2)); 4.371139e-8 is what f32 adds to pi/2.
 fn wg_asin(x: f32) -> f32 {
     let a = abs(x);
     let far = a > 0.5;
     let z = select(a * a, 0.5 - 0.5 * a, far);
-    let y = wg_asin_poly(select(a, sqrt(max(z, 0.0)), far), z);
-    let value = wg_copysign(select(y, 1.5707964 - (2.0 * y + 4.371139e-8), far), x);
-    return select(select(value, wg_nan(), a > 1.0), x, wg_is_nan(x));
+    let s = select(a, sqrt(max(z, 0.0)), far);
+    let tail = wg_asin_tail(s, z);
+    let y = select(s + tail, (1.5707964 - 2.0 * s) - (2.0 * tail + 4.371139e-8), far);
+    return select(select(wg_copysign(y, x), wg_nan(), a > 1.0), x, wg_is_nan(x));
 }
 
+// pi/2 - asin(x) up to 1/2; 2 asin(sqrt((1 - x)/2)) above; pi minus that of |x| below -1/2.
 fn wg_acos(x: f32) -> f32 {
     let a = abs(x);
     let far = a > 0.5;
     let z = select(a * a, 0.5 - 0.5 * a, far);
-    let y = wg_asin_poly(select(a, sqrt(max(z, 0.0)), far), z);
-    let low = select(0.0, 3.1415927 - (2.0 * y + 8.742278e-8), x < 0.0);
-    let middle = 1.5707964 - (wg_copysign(y, x) + 4.371139e-8);
-    let value = select(middle, select(2.0 * y, low, x < 0.0), far);
-    return select(select(value, wg_nan(), a > 1.0), x, wg_is_nan(x));
+    let s = select(a, sqrt(max(z, 0.0)), far);
+    let asin = s + wg_asin_tail(s, z);
+    let middle = 1.5707964 - (wg_copysign(asin, x) + 4.371139e-8);
+    let outer = select(2.0 * asin, 3.1415927 - (2.0 * asin + 8.742278e-8), x < 0.0);
+    return select(select(select(middle, outer, far), wg_nan(), a > 1.0), x, wg_is_nan(x));
 }
 
-// atan(a) for 0 <= a <= 1.
-fn wg_atan_poly(a: f32) -> f32 {
+// atan(a) + high + low for |a| <= 1, where high + low is a multiple of pi/2.
+fn wg_atan_sum(a: f32, high: f32, low: f32) -> f32 {
     let z = a * a;
     var p = -1.782736e-3 * z + 0.010868337;
     p = p * z - 0.031096544;
@@ -209,27 +212,32 @@ fn wg_atan_poly(a: f32) -> f32 {
     p = p * z - 0.14264016;
     p = p * z + 0.1999853;
     p = p * z - 0.333333;
-    return p * z * a + a;
+    return high + (a + (p * z * a + low));
 }
 
+// Above 1, atan(x) = pi/2 - atan(1/x).
 fn wg_atan(x: f32) -> f32 {
     let a = abs(x);
     let far = a > 1.0;
-    let y = wg_atan_poly(select(a, 1.0 / a, far));
-    return wg_copysign(select(y, 1.5707964 - (y + 4.371139e-8), far), x);
+    let ratio = select(a, -1.0 / a, far);
+    return wg_copysign(wg_atan_sum(ratio, select(0.0, 1.5707964, far), select(0.0, -4.371139e-8, far)), x);
 }
 
-// The angle of the point (x, y), signed zeros as in C99.
+// The angle of the point (x, y), signed zeros as in C99: a multiple of pi/2, plus or minus the atan of the smaller
+// coordinate over the larger.
 fn wg_atan2(y: f32, x: f32) -> f32 {
     let ax = abs(x);
     let ay = abs(y);
     let large = max(ax, ay);
     let shrink = select(1.0, 0.25, large > 1e37); // division is only promised for divisors up to 2^126
-    let ratio = (min(ax, ay) * shrink) / (large * shrink);
-    let a = wg_atan_poly(select(ratio, select(0.0, 1.0, large > 0.0), ax == ay));
-    let b = select(a, 1.5707964 - (a + 4.371139e-8), ay > ax);
-    let c = select(b, 3.1415927 - (b + 8.742278e-8), bitcast<i32>(x) < 0);
-    return select(wg_copysign(c, y), wg_nan(), wg_is_nan(x) || wg_is_nan(y));
+    let quotient = (min(ax, ay) * shrink) / (large * shrink);
+    let ratio = select(quotient, select(0.0, 1.0, large > 0.0), ax == ay);
+    let left = bitcast<i32>(x) < 0;
+    let steep = ay > ax;
+    let high = select(select(0.0, 3.1415927, left), 1.5707964, steep);
+    let low = select(select(0.0, -8.742278e-8, left), -4.371139e-8, steep);
+    let angle = wg_atan_sum(select(ratio, -ratio, left != steep), high, low);
+    return select(wg_copysign(angle, y), wg_nan(), wg_is_nan(x) || wg_is_nan(y));
 }
 
 fn wg_sinh(x: f32) -> f32 {
@@ -339,9 +347,10 @@ fn wg_log2_parts(a: f32) -> vec2<f32> {
     return vec2<f32>(t, low - ((t - base) - high));
 }
 
-// x^y as C99 has it for finite arguments: x^0 = 1, 1^y = 1, a negative base takes an integer exponent.
-fn wg_pow(x: f32, y: f32) -> f32 {
+// x^exponent as in C99: x^0 = 1 and 1^y = 1 for every x and y, a negative base takes an integer exponent.
+fn wg_pow(x: f32, exponent: f32) -> f32 {
     let a = abs(x);
+    let y = clamp(exponent, -3.4028235e38, 3.4028235e38); // so that no difference below is infinity - infinity
     let log2 = wg_log2_parts(a);
     // y log2(a) = high + low with an exact high product.
     let y_high = wg_high(y);
@@ -349,22 +358,22 @@ fn wg_pow(x: f32, y: f32) -> f32 {
     let low = (y - y_high) * log2.x + y * log2.y;
     let total = high + low;
     let n = round(total);
-    let r = ((high - n) + low) * 0.6931472;
-    var p = wg_scale(1.0 + wg_expm1_poly(r), i32(clamp(n, -200.0, 200.0)));
-    p = select(select(p, 0.0, total < -151.0), wg_inf(), total >= 128.0);
+    let q = wg_expm1_poly(((high - n) + low) * 0.6931472);
+    var p = wg_scale(q, clamp(i32(n), -200, 200));
+    p = select(select(p, 0.0, total < -151.0), wg_inf(), total > 128.0);
     // Bases 0 and infinity.
     let infinite = bitcast<u32>(a) == 0x7f800000u;
     p = select(p, select(0.0, wg_inf(), infinite != (y < 0.0)), a == 0.0 || infinite);
     // Negative bases.
     let integer = floor(y) == y;
     let odd = integer && floor(0.5 * y) != 0.5 * y;
-    p = select(p, wg_nan(), x < 0.0 && !integer);
+    p = select(p, wg_nan(), x < 0.0 && !(integer || infinite));
     p = select(p, -p, bitcast<i32>(x) < 0 && odd);
-    p = select(p, wg_nan(), wg_is_nan(x) || wg_is_nan(y));
-    return select(p, 1.0, y == 0.0 || x == 1.0);
+    p = select(p, wg_nan(), wg_is_nan(x) || wg_is_nan(exponent));
+    return select(p, 1.0, exponent == 0.0 || x == 1.0);
 }
 
 // 1 / sqrt(x).
 fn wg_rsqrt(x: f32) -> f32 {
-    return select(1.0 / sqrt(x), wg_inf(), x == 0.0);
+    return select(1.0 / sqrt(x), wg_copysign(wg_inf(), x), x == 0.0);
 }

@@ -1,1 +1,23 @@
-//! GPU
+//! Compiles recorded graphs to a few WGSL kernels and runs them on any adapter that wgpu reaches.
+//!
+//! The modules stand in the order that data passes through them: [`plan`] (which kernels, in which order,
+//! where in memory) → [`codegen`] (WGSL) → [`program`] (pipelines, bind groups) → [`run`] (one submission
+//! a step). [`state`] holds variables, [`staging`] the batches on their way to the device.
+
+pub mod adapter;
+pub mod codegen;
+pub mod device;
+pub mod error;
+pub mod plan;
+pub mod program;
+pub mod run;
+pub mod staging;
+pub mod state;
+
+pub use adapter::{AdapterInfo, AdapterKind};
+pub use codegen::{Shaping, Tile};
+pub use device::{Counters, Gpu, Options};
+pub use error::Error;
+pub use program::{Program, Stats};
+pub use run::Outputs;
+pub use state::State;

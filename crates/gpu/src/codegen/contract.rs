@@ -1,0 +1,311 @@
+//! Contractions from registers: every invocation computes a tile of rows × columns, reading both operands
+//! through their views. Matrix products, convolutions and both their gradients are kernels of this kind.
+//!
+//! No workgroup memory and no barriers: software adapters run this shape seven times faster than the one
+//! that discrete GPUs prefer (`docs/decisions.md`).
+
+use wgrad_core::ops::Contract;
+use wgrad_core::{DType, NodeId, Op};
+
+use super::emit::{Emitter, Value, register_type, vector_of};
+use super::{Body, Shaping};
+use crate::plan::Kernel;
+use crate::plan::index::Index;
+
+/// The register tile of one invocation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tile {
+    /// Rows: values of the first operand that are kept while columns pass by.
+    pub rows: usize,
+    /// Columns, a multiple of 4.
+    pub columns: usize,
+    /// Invocations of a workgroup.
+    pub workgroup: u32,
+}
+
+const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+
+/// A contraction with its labels sorted into four composite axes.
+struct Product {
+    node: NodeId,
+    /// The operand that gives rows, and the one that gives columns.
+    operands: [NodeId; 2],
+    labels: [Vec<u8>; 2],
+    out: Vec<u8>,
+    batch: Axis,
+    rows: Axis,
+    columns: Axis,
+    inner: Axis,
+    dtype: DType,
+}
+
+/// A composite axis.
+#[derive(Clone, Debug)]
+struct Axis {
+    labels: Vec<u8>,
+    extents: Vec<usize>,
+}
+
+impl Axis {
+    fn len(&self) -> usize {
+        self.extents.iter().product()
+    }
+}
+
+impl Product {
+    fn new(emitter: &Emitter<'_>, id: NodeId, op: &Contract) -> Self {
+        let recording = &emitter.plan.recording;
+        let node = recording.node(id);
+        let (a, b) = (&recording.node(node.inputs[0]).spec, &recording.node(node.inputs[1]).spec);
+        let extent = |label: u8| op.extent(label, a, b);
+        // Neighbours in the result are columns, so that they are read and written together.
+        let innermost = op.out.iter().rev().copied().find(|&label| extent(label) > 1);
+        let swap = innermost.is_some_and(|label| op.a.contains(&label) && !op.b.contains(&label));
+        let (mut operands, mut labels) = ([node.inputs[0], node.inputs[1]], [op.a.clone(), op.b.clone()]);
+        if swap {
+            operands.reverse();
+            labels.reverse();
+        }
+        let axis = |labels: Vec<u8>| Axis { extents: labels.iter().map(|&l| extent(l)).collect(), labels };
+        let of_out = |in_rows: bool, in_columns: bool| {
+            let belongs =
+                |l: &u8| labels[0].contains(l) == in_rows && labels[1].contains(l) == in_columns;
+            axis(op.out.iter().copied().filter(belongs).collect())
+        };
+        let inner = labels[0].iter().copied().filter(|label| !op.out.contains(label)).collect();
+        Self {
+            node: id,
+            operands,
+            out: op.out.clone(),
+            batch: of_out(true, true),
+            rows: of_out(true, false),
+            columns: of_out(false, true),
+            inner: axis(inner),
+            dtype: node.spec.dtype,
+            labels,
+        }
+    }
+
+    /// The multi-index of an operand, or of the result, from positions along the composite axes.
+    fn index(&self, labels: &[u8], parts: &[(&Axis, &[Index])]) -> Vec<Index> {
+        let find = |label: &u8| {
+            let hit = |(axis, index): &(&Axis, &[Index])| {
+                axis.labels.iter().position(|l| l == label).map(|at| index[at].clone())
+            };
+            parts.iter().find_map(hit).unwrap_or_default()
+        };
+        labels.iter().map(find).collect()
+    }
+}
+
+/// A lane's position along a composite axis and, for lanes that may lie beyond the end, the condition
+/// under which they do not.
+struct Lane {
+    index: Vec<Index>,
+    inside: Option<String>,
+}
+
+pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, id: NodeId, shaping: &Shaping) -> Body {
+    let Op::Contract(op) = &emitter.plan.recording.node(id).op else {
+        emitter.fault = Some("a contraction kernel without a contraction".into());
+        return Body { text: String::new(), globals: String::new(), workgroup: 1, groups: 1 };
+    };
+    let product = Product::new(emitter, id, op);
+    emitter.wide_loads = true;
+    let (m, n) = (product.rows.len(), product.columns.len());
+    let rows = shaping.tile.rows.min(m.next_power_of_two()).max(1);
+    let columns = shaping.tile.columns.min(n.next_multiple_of(4)).max(4);
+    let (m_tiles, n_tiles) = (m.div_ceil(rows), n.div_ceil(columns));
+    let tasks = product.batch.len() * m_tiles * n_tiles;
+
+    let workgroup = shaping.tile.workgroup;
+    emitter.line(&format!("let t = group * {workgroup}u + lid;"));
+    emitter.line(&format!("if (t >= {tasks}u) {{ return; }}"));
+    let (atom, t) = emitter.indices.named_var(tasks, 0);
+    emitter.define(atom, "t");
+    let n_tile = emitter.indices.rem(&t, n_tiles as i64);
+    let rest = emitter.indices.div(&t, n_tiles as i64);
+    let m_tile = emitter.indices.rem(&rest, m_tiles as i64);
+    let batch = emitter.indices.div(&rest, m_tiles as i64);
+    let batch = emitter.indices.unflatten(&batch, &product.batch.extents);
+
+    let row_lanes: Vec<Lane> = (0..rows)
+        .map(|i| lane(emitter, &m_tile.times(rows as i64).offset(i as i64), m, &product.rows))
+        .collect();
+    let column_lanes = column_lanes(emitter, &n_tile, columns, n, &product.columns);
+
+    let accumulators = accumulate(emitter, &product, &batch, &row_lanes, &column_lanes);
+    for (i, row) in row_lanes.iter().enumerate() {
+        for (j, column) in column_lanes.iter().enumerate() {
+            let index = product.index(
+                &product.out,
+                &[(&product.batch, &batch), (&product.rows, &row.index), (&product.columns, &column.index)],
+            );
+            let text = format!("{}.{}", accumulators[i][j / 4], COMPONENTS[j % 4]);
+            let text = if product.dtype == DType::F32 { text } else { format!("{}({text})", register_type(product.dtype)) };
+            // Lanes beyond the end share the position of the last one, and its value.
+            emitter.know(product.node, &index, Value { text, depth: 0 });
+        }
+    }
+    for &node in &kernel.stores {
+        write_tile(emitter, &product, node, &batch, &row_lanes, &column_lanes);
+    }
+    Body {
+        text: emitter.finish(),
+        globals: String::new(),
+        workgroup,
+        groups: (tasks as u64).div_ceil(workgroup.into()),
+    }
+}
+
+fn lane(emitter: &mut Emitter<'_>, position: &Index, extent: usize, axis: &Axis) -> Lane {
+    let clamped = emitter.indices.clamp(position, extent.saturating_sub(1));
+    let inside = (clamped != *position).then(|| format!("{} < {extent}u", emitter.position(position)));
+    Lane { index: emitter.indices.unflatten(&clamped, &axis.extents), inside }
+}
+
+/// Columns are clamped in whole groups of four where the extent allows, so that they stay aligned.
+fn column_lanes(emitter: &mut Emitter<'_>, tile: &Index, columns: usize, extent: usize, axis: &Axis) -> Vec<Lane> {
+    if extent % 4 != 0 {
+        let at = |j: usize| tile.times(columns as i64).offset(j as i64);
+        return (0..columns).map(|j| lane(emitter, &at(j), extent, axis)).collect();
+    }
+    let mut lanes = vec![];
+    for g in 0..columns / 4 {
+        let group = tile.times(columns as i64 / 4).offset(g as i64);
+        let clamped = emitter.indices.clamp(&group, (extent / 4).saturating_sub(1));
+        let inside = (clamped != group).then(|| format!("{} < {}u", emitter.position(&group), extent / 4));
+        for j in 0..4 {
+            let position = clamped.times(4).offset(j);
+            let index = emitter.indices.unflatten(&position, &axis.extents);
+            lanes.push(Lane { index, inside: inside.clone() });
+        }
+    }
+    lanes
+}
+
+/// Writes the loop over the inner axis; returns the accumulators' names by row and group of four columns.
+fn accumulate(
+    emitter: &mut Emitter<'_>,
+    product: &Product,
+    batch: &[Index],
+    rows: &[Lane],
+    columns: &[Lane],
+) -> Vec<Vec<String>> {
+    let groups = columns.len() / 4;
+    let names: Vec<Vec<String>> =
+        rows.iter().map(|_| (0..groups).map(|_| emitter.name("acc")).collect()).collect();
+    for name in names.iter().flatten() {
+        emitter.line(&format!("var {name} = vec4<f32>();"));
+    }
+    let k = product.inner.len();
+    let (steps, rest) = (k / 4, k % 4);
+    if steps > 0 {
+        emitter.open();
+        let depth = emitter.depth();
+        let name = emitter.name("k");
+        let (atom, s) = emitter.indices.named_var(steps, depth);
+        emitter.define(atom, &name);
+        for kk in 0..4 {
+            let position = s.times(4).offset(kk);
+            step(emitter, product, batch, rows, columns, &position, &names);
+        }
+        let text = emitter.close();
+        emitter.line(&format!("for (var {name} = 0u; {name} < {steps}u; {name}++) {{"));
+        emitter.block(&text);
+        emitter.line("}");
+    }
+    for kk in 0..rest {
+        let position = Index::constant(k - rest + kk);
+        step(emitter, product, batch, rows, columns, &position, &names);
+    }
+    names
+}
+
+/// One element of the inner axis: every row times every column.
+fn step(
+    emitter: &mut Emitter<'_>,
+    product: &Product,
+    batch: &[Index],
+    rows: &[Lane],
+    columns: &[Lane],
+    position: &Index,
+    accumulators: &[Vec<String>],
+) {
+    let inner = emitter.indices.unflatten(position, &product.inner.extents);
+    let wide = |text: String| if product.dtype == DType::F32 { text } else { format!("f32({text})") };
+    let mut vectors = vec![];
+    for group in columns.chunks(4) {
+        let lanes: Vec<String> = group
+            .iter()
+            .map(|lane| {
+                let index = product.index(
+                    &product.labels[1],
+                    &[(&product.batch, batch), (&product.columns, &lane.index), (&product.inner, &inner)],
+                );
+                wide(emitter.value(product.operands[1], &index).text)
+            })
+            .collect();
+        let vector = vector_of(&lanes).unwrap_or_else(|| format!("vec4<f32>({})", lanes.join(", ")));
+        let name = emitter.name("w");
+        emitter.line(&format!("let {name} = {vector};"));
+        vectors.push(name);
+    }
+    for (row, accumulators) in rows.iter().zip(accumulators) {
+        let index = product.index(
+            &product.labels[0],
+            &[(&product.batch, batch), (&product.rows, &row.index), (&product.inner, &inner)],
+        );
+        let value = wide(emitter.value(product.operands[0], &index).text);
+        for (name, vector) in accumulators.iter().zip(&vectors) {
+            emitter.line(&format!("{name} = fma(vec4<f32>({value}), {vector}, {name});"));
+        }
+    }
+}
+
+fn write_tile(
+    emitter: &mut Emitter<'_>,
+    product: &Product,
+    node: NodeId,
+    batch: &[Index],
+    rows: &[Lane],
+    columns: &[Lane],
+) {
+    for row in rows {
+        for group in columns.chunks(4) {
+            let positions: Vec<Vec<Index>> = group
+                .iter()
+                .map(|column| {
+                    product.index(
+                        &product.out,
+                        &[(&product.batch, batch), (&product.rows, &row.index), (&product.columns, &column.index)],
+                    )
+                })
+                .collect();
+            let together = group.iter().all(|column| column.inside == group[0].inside);
+            if together {
+                let conditions: Vec<String> =
+                    row.inside.iter().chain(&group[0].inside).cloned().collect();
+                write_if(emitter, node, &positions, &conditions);
+            } else {
+                for (column, position) in group.iter().zip(&positions) {
+                    let conditions: Vec<String> = row.inside.iter().chain(&column.inside).cloned().collect();
+                    write_if(emitter, node, std::slice::from_ref(position), &conditions);
+                }
+            }
+        }
+    }
+}
+
+fn write_if(emitter: &mut Emitter<'_>, node: NodeId, positions: &[Vec<Index>], conditions: &[String]) {
+    if conditions.is_empty() {
+        emitter.store(node, positions);
+        return;
+    }
+    emitter.open();
+    emitter.store(node, positions);
+    let text = emitter.close();
+    emitter.line(&format!("if ({}) {{", conditions.join(" && ")));
+    emitter.block(&text);
+    emitter.line("}");
+}

@@ -1,0 +1,619 @@
+//! Writes the WGSL of one value at one position, by recursion through everything that is not stored.
+//!
+//! Each statement goes to the outermost loop in which its operands are known, and every value is written
+//! once per position, so what a loop does not change is computed before it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write;
+
+use wgrad_core::ops::{BinaryKind, CompareKind, UnaryKind};
+use wgrad_core::{DType, NodeId, Op, Shape};
+
+use crate::plan::index::{Index, Indices, Kind};
+use crate::plan::{Kernel, Place, Plan, views};
+
+/// A WGSL expression and the loop depth at which it is known.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// The expression: a name, a component or a literal.
+    pub text: String,
+    /// 0 for what no loop or grid variable changes.
+    pub depth: usize,
+}
+
+/// A storage buffer of the kernel.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// What is bound.
+    pub place: Place,
+    /// Its element type.
+    pub dtype: DType,
+    /// Whether some access reads or writes four elements at once.
+    pub wide: bool,
+}
+
+#[derive(Default)]
+struct Scope {
+    text: String,
+    values: Vec<(NodeId, Vec<Index>)>,
+    atoms: Vec<u32>,
+    groups: Vec<(usize, Index)>,
+}
+
+/// The state of writing one kernel.
+pub struct Emitter<'a> {
+    /// The plan the kernel belongs to.
+    pub plan: &'a Plan,
+    /// The positions that occur.
+    pub indices: Indices,
+    loads: HashSet<NodeId>,
+    scopes: Vec<Scope>,
+    values: HashMap<(NodeId, Vec<Index>), Value>,
+    atoms: HashMap<u32, String>,
+    conditions: HashMap<u32, String>,
+    groups: HashMap<(usize, Index), Value>,
+    /// The buffers used so far.
+    pub bindings: Vec<Binding>,
+    /// The library functions used so far.
+    pub functions: BTreeSet<&'static str>,
+    /// Whether f16 occurs.
+    pub half: bool,
+    /// Whether random numbers are drawn.
+    pub philox: bool,
+    /// Whether to read four neighbours at once where positions allow it.
+    pub wide_loads: bool,
+    next: usize,
+    /// What could not be written: a fault of the planner.
+    pub fault: Option<String>,
+}
+
+/// The WGSL type of a dtype in registers.
+pub fn register_type(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "f32",
+        DType::F16 => "f16",
+        DType::I32 => "i32",
+        DType::U32 => "u32",
+        DType::Bool => "bool",
+    }
+}
+
+/// The WGSL type of a dtype in memory.
+pub fn memory_type(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "u32",
+        other => register_type(other),
+    }
+}
+
+const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+
+impl<'a> Emitter<'a> {
+    /// An emitter for one kernel, with the scope of the whole function open.
+    pub fn new(plan: &'a Plan, kernel: &Kernel) -> Self {
+        Self {
+            plan,
+            indices: Indices::default(),
+            loads: kernel.loads.iter().copied().collect(),
+            scopes: vec![Scope::default()],
+            values: HashMap::new(),
+            atoms: HashMap::new(),
+            conditions: HashMap::new(),
+            groups: HashMap::new(),
+            bindings: vec![],
+            functions: BTreeSet::new(),
+            half: false,
+            philox: false,
+            wide_loads: false,
+            next: 0,
+            fault: None,
+        }
+    }
+
+    /// The innermost loop depth.
+    pub fn depth(&self) -> usize {
+        self.scopes.len() - 1
+    }
+
+    /// Opens a scope for the body of a loop or condition.
+    pub fn open(&mut self) {
+        self.scopes.push(Scope::default());
+    }
+
+    /// Closes the innermost scope and returns its text.
+    pub fn close(&mut self) -> String {
+        let scope = self.scopes.pop().unwrap_or_default();
+        scope.values.iter().for_each(|key| drop(self.values.remove(key)));
+        scope.groups.iter().for_each(|key| drop(self.groups.remove(key)));
+        for atom in &scope.atoms {
+            self.atoms.remove(atom);
+            self.conditions.remove(atom);
+        }
+        scope.text
+    }
+
+    /// Adds a statement to the innermost scope.
+    pub fn line(&mut self, text: &str) {
+        let depth = self.depth();
+        self.line_at(depth, text);
+    }
+
+    fn line_at(&mut self, depth: usize, text: &str) {
+        let scope = &mut self.scopes[depth];
+        for line in text.lines() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(scope.text, "{:indent$}{line}", "", indent = 2 * depth + 2);
+        }
+    }
+
+    /// Adds already indented text to the innermost scope.
+    pub fn block(&mut self, text: &str) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.text.push_str(text);
+        }
+    }
+
+    /// A name not used before in this kernel.
+    pub fn name(&mut self, prefix: &str) -> String {
+        self.next += 1;
+        format!("{prefix}{}", self.next)
+    }
+
+    /// Names the variable behind an atom.
+    pub fn define(&mut self, atom: u32, name: &str) {
+        let depth = self.indices.get(atom).depth;
+        self.atoms.insert(atom, name.into());
+        if let Some(scope) = self.scopes.get_mut(depth) {
+            scope.atoms.push(atom);
+        }
+    }
+
+    /// Says what a node's value at a position is.
+    pub fn know(&mut self, node: NodeId, index: &[Index], value: Value) {
+        let key = (node, index.to_vec());
+        if let Some(scope) = self.scopes.get_mut(value.depth) {
+            scope.values.push(key.clone());
+        }
+        self.values.insert(key, value);
+    }
+
+    fn let_(&mut self, prefix: &str, depth: usize, expression: &str) -> String {
+        let name = self.name(prefix);
+        self.line_at(depth, &format!("let {name} = {expression};"));
+        name
+    }
+
+    fn shape(&self, id: NodeId) -> Shape {
+        self.plan.recording.node(id).spec.shape.clone()
+    }
+
+    fn dtype(&self, id: NodeId) -> DType {
+        self.plan.recording.node(id).spec.dtype
+    }
+
+    /// The WGSL of an index.
+    pub fn position(&mut self, index: &Index) -> String {
+        let (mut plus, mut minus) = (vec![], vec![]);
+        for &(atom, c) in &index.terms.clone() {
+            let name = self.atom(atom);
+            let text = if c.abs() == 1 { name } else { format!("{name} * {}u", c.abs()) };
+            if c > 0 { plus.push(text) } else { minus.push(text) }
+        }
+        if index.constant > 0 || plus.is_empty() {
+            plus.push(format!("{}u", index.constant.max(0)));
+        }
+        if index.constant < 0 {
+            minus.push(format!("{}u", -index.constant));
+        }
+        let mut text = plus.join(" + ");
+        minus.iter().for_each(|m| text = format!("{text} - {m}"));
+        text
+    }
+
+    fn atom(&mut self, atom: u32) -> String {
+        if let Some(name) = self.atoms.get(&atom) {
+            return name.clone();
+        }
+        let (kind, depth) = (self.indices.get(atom).kind.clone(), self.indices.get(atom).depth);
+        let name = match kind {
+            Kind::Div(inner, c) => {
+                let inner = self.position(&inner);
+                self.let_("i", depth, &format!("({inner}) / {c}u"))
+            }
+            Kind::Mod(inner, c) => {
+                let inner = self.position(&inner);
+                self.let_("i", depth, &format!("({inner}) % {c}u"))
+            }
+            Kind::Clamped(inner, max) => {
+                let inner = self.position(&inner);
+                self.let_("i", depth, &format!("min({inner}, {max}u)"))
+            }
+            // A constant outside of its axis: WGSL would refuse to wrap it around.
+            Kind::Guarded { raw, .. } if raw.terms.is_empty() && raw.constant < 0 => {
+                self.conditions.insert(atom, "false".into());
+                "0u".into()
+            }
+            Kind::Guarded { raw, stride, extent } => {
+                // Negative positions wrap around and fail the same comparison as those beyond the end.
+                let raw = self.position(&raw);
+                let raw = self.let_("i", depth, &raw);
+                let (value, whole) = if stride == 1 {
+                    (raw, String::new())
+                } else {
+                    let quotient = self.let_("i", depth, &format!("{raw} / {stride}u"));
+                    let whole = format!(" && {quotient} * {stride}u == {raw}");
+                    (quotient, whole)
+                };
+                let condition = self.let_("c", depth, &format!("{value} < {extent}u{whole}"));
+                self.conditions.insert(atom, condition.clone());
+                self.let_("i", depth, &format!("select(0u, {value}, {condition})"))
+            }
+            Kind::Var(_) | Kind::Loaded(_) => {
+                self.fault = Some("a position was used outside of its loop".into());
+                "0u".into()
+            }
+        };
+        self.atoms.insert(atom, name.clone());
+        if let Some(scope) = self.scopes.get_mut(depth) {
+            scope.atoms.push(atom);
+        }
+        name
+    }
+
+    /// The number of the binding for a node's place.
+    pub fn binding(&mut self, node: NodeId) -> usize {
+        let Some(place) = self.plan.places[node.index()].clone() else {
+            self.fault = Some(format!("%{} has no place", node.0));
+            return 0;
+        };
+        let dtype = self.dtype(node);
+        self.half |= dtype == DType::F16;
+        if let Some(known) = self.bindings.iter().position(|b| b.place == place && b.dtype == dtype) {
+            return known;
+        }
+        self.bindings.push(Binding { place, dtype, wide: false });
+        self.bindings.len() - 1
+    }
+
+    /// The position as four times a group, and the component within, if the group is the same for every
+    /// value of the variables.
+    fn group_of(index: &Index) -> Option<(Index, usize)> {
+        let aligned = index.terms.iter().all(|(_, c)| c % 4 == 0) && !index.terms.is_empty();
+        aligned.then(|| {
+            let terms = index.terms.iter().map(|&(atom, c)| (atom, c / 4)).collect();
+            let group = Index { terms, constant: index.constant.div_euclid(4) };
+            (group, index.constant.rem_euclid(4) as usize)
+        })
+    }
+
+    fn load(&mut self, node: NodeId, index: &[Index]) -> Value {
+        let shape = self.shape(node);
+        let position = self.indices.flatten(index, &shape);
+        let binding = self.binding(node);
+        let is_bool = self.dtype(node) == DType::Bool;
+        let truth = |text: String| if is_bool { format!("({text} != 0u)") } else { text };
+        if let Some((group, lane)) = Self::group_of(&position).filter(|_| self.wide_loads) {
+            let key = (binding, group.clone());
+            let vector = match self.groups.get(&key) {
+                Some(vector) => vector.clone(),
+                None => {
+                    let depth = self.indices.depth(&group);
+                    let at = self.position(&group);
+                    self.bindings[binding].wide = true;
+                    let text = self.let_("q", depth, &format!("b{binding}[{at}]"));
+                    let vector = Value { text, depth };
+                    self.scopes[depth].groups.push(key.clone());
+                    self.groups.insert(key, vector.clone());
+                    vector
+                }
+            };
+            let text = truth(format!("{}.{}", vector.text, COMPONENTS[lane]));
+            return Value { text, depth: vector.depth };
+        }
+        let depth = self.indices.depth(&position);
+        let at = self.position(&position);
+        let text = self.let_("v", depth, &truth(format!("load{binding}({at})")));
+        Value { text, depth }
+    }
+
+    /// The value of a node at a position.
+    pub fn value(&mut self, node: NodeId, index: &[Index]) -> Value {
+        let key = (node, index.to_vec());
+        if let Some(value) = self.values.get(&key) {
+            return value.clone();
+        }
+        let value = if self.loads.contains(&node) { self.load(node, index) } else { self.compute(node, index) };
+        self.know(node, index, value.clone());
+        value
+    }
+
+    fn compute(&mut self, id: NodeId, index: &[Index]) -> Value {
+        let plan = self.plan;
+        let node = plan.recording.node(id);
+        let dtype = node.spec.dtype;
+        self.half |= dtype == DType::F16;
+        match &node.op {
+            Op::Scalar(scalar) => Value { text: self.literal(scalar.value(), dtype), depth: 0 },
+            Op::Iota(iota) => {
+                let position = &index[iota.axis];
+                let (depth, text) = (self.indices.depth(position), self.position(position));
+                let text = self.let_("v", depth, &format!("{}({text})", register_type(dtype)));
+                Value { text, depth }
+            }
+            Op::RandomBits(op) => {
+                let position = self.indices.flatten(index, &node.spec.shape);
+                let zero = Index::default();
+                let seed = [0, 1].map(|i| self.value(node.inputs[0], &[Index::constant(i)]));
+                let step = self.value(node.inputs[1], &[]);
+                let block = self.indices.div(&position, 4);
+                let lane = self.indices.rem(&position, 4);
+                let key = (usize::MAX - id.index(), block.clone());
+                let depth =
+                    [self.indices.depth(&block), seed[0].depth, seed[1].depth, step.depth].into_iter().max();
+                let depth = depth.unwrap_or(0);
+                let words = match self.groups.get(&key) {
+                    Some(words) => words.clone(),
+                    None => {
+                        self.philox = true;
+                        let at = self.position(&block);
+                        let (low, high) = (op.stream as u32, (op.stream >> 32) as u32);
+                        let call = format!(
+                            "philox(vec4<u32>({at}, {}, {low}u, {high}u), vec2<u32>({}, {}))",
+                            step.text, seed[0].text, seed[1].text
+                        );
+                        let words = Value { text: self.let_("r", depth, &call), depth };
+                        self.scopes[depth].groups.push(key.clone());
+                        self.groups.insert(key, words.clone());
+                        words
+                    }
+                };
+                if lane.terms.is_empty() {
+                    let text = format!("{}.{}", words.text, COMPONENTS[lane.constant as usize % 4]);
+                    return Value { text, depth: words.depth };
+                }
+                let depth = words.depth.max(self.indices.depth(&lane)).max(self.indices.depth(&zero));
+                let at = self.position(&lane);
+                let text = self.let_("v", depth, &format!("{}[{at}]", words.text));
+                Value { text, depth }
+            }
+            Op::Concat(op) => self.concat(id, op.axis, index),
+            Op::Gather(op) => {
+                let picked = self.value(node.inputs[1], index);
+                let extent = self.shape(node.inputs[0])[op.axis];
+                let last = extent.saturating_sub(1);
+                let name = self.let_("i", picked.depth, &format!("min({}, {last}u)", picked.text));
+                let (atom, position) = self.indices.loaded(extent, picked.depth);
+                self.define(atom, &name);
+                let mut source = index.to_vec();
+                source[op.axis] = position;
+                self.value(node.inputs[0], &source)
+            }
+            op if views::is_view(op) => {
+                let from = self.shape(node.inputs[0]);
+                let source = views::source(op, index, &from, &node.spec.shape, &mut self.indices);
+                let Some(source) = source else { return self.broken("a view without a source") };
+                let inner = self.value(node.inputs[0], &source.index);
+                if source.guards.is_empty() {
+                    return inner;
+                }
+                let fill = self.literal(source.fill, dtype);
+                self.guarded(inner, &fill, &source.guards)
+            }
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select(_) | Op::Cast(_) => {
+                let inputs: Vec<Value> = node.inputs.iter().map(|&input| self.value(input, index)).collect();
+                let from = self.dtype(node.inputs[0]);
+                let texts: Vec<&str> = inputs.iter().map(|value| value.text.as_str()).collect();
+                let expression = self.elementwise(&node.op, &texts, from, dtype);
+                let depth = inputs.iter().map(|value| value.depth).max().unwrap_or(0);
+                Value { text: self.let_("v", depth, &expression), depth }
+            }
+            op => self.broken(&format!("{} %{} is neither stored nor computed here", op.name(), id.0)),
+        }
+    }
+
+    fn broken(&mut self, fault: &str) -> Value {
+        self.fault = Some(fault.into());
+        Value { text: "0".into(), depth: 0 }
+    }
+
+    fn guarded(&mut self, inner: Value, fill: &str, guards: &[u32]) -> Value {
+        let mut depth = inner.depth;
+        let mut conditions = vec![];
+        for &guard in guards {
+            self.atom(guard);
+            depth = depth.max(self.indices.get(guard).depth);
+            conditions.extend(self.conditions.get(&guard).cloned());
+        }
+        let expression = format!("select({fill}, {}, {})", inner.text, conditions.join(" && "));
+        Value { text: self.let_("v", depth, &expression), depth }
+    }
+
+    fn concat(&mut self, id: NodeId, axis: usize, index: &[Index]) -> Value {
+        let node = self.plan.recording.node(id);
+        let (mut start, mut chosen) = (0, None::<Value>);
+        for &input in &node.inputs {
+            let extent = self.shape(input)[axis];
+            if extent == 0 {
+                continue;
+            }
+            let raw = index[axis].clone().offset(-(start as i64));
+            let (position, guard) = self.indices.guard(&raw, 1, extent);
+            let mut source = index.to_vec();
+            source[axis] = position;
+            let value = self.value(input, &source);
+            chosen = Some(match (chosen, guard) {
+                (Some(before), Some(guard)) => {
+                    let before_depth = before.depth;
+                    let mut value = value;
+                    value.depth = value.depth.max(before_depth);
+                    self.guarded(value, &before.text, &[guard])
+                }
+                (_, _) => value,
+            });
+            start += extent;
+        }
+        chosen.unwrap_or_else(|| self.broken("an empty concatenation"))
+    }
+
+    /// A number as a WGSL literal.
+    pub fn literal(&mut self, value: f64, dtype: DType) -> String {
+        match dtype {
+            DType::Bool => format!("{}", value != 0.0),
+            DType::I32 if value == f64::from(i32::MIN) => "(-2147483647i - 1i)".into(),
+            DType::I32 => format!("{}i", value as i64),
+            DType::U32 => format!("{}u", value as u64),
+            DType::F32 | DType::F16 => {
+                let suffix = if dtype == DType::F32 { "f" } else { "h" };
+                if value.is_nan() {
+                    self.functions.insert("wg_nan");
+                    format!("{}(wg_nan())", register_type(dtype))
+                } else if value.is_infinite() {
+                    self.functions.insert("wg_inf");
+                    let sign = if value < 0.0 { "-" } else { "" };
+                    format!("{}({sign}wg_inf())", register_type(dtype))
+                } else if dtype == DType::F32 {
+                    format!("{:e}{suffix}", value as f32)
+                } else {
+                    format!("{value:e}{suffix}")
+                }
+            }
+        }
+    }
+
+    /// A call of a library function, computed in f32.
+    fn call(&mut self, function: &'static str, arguments: &[&str], dtype: DType) -> String {
+        self.functions.insert(function);
+        if dtype == DType::F16 {
+            let wide: Vec<String> = arguments.iter().map(|a| format!("f32({a})")).collect();
+            format!("f16({function}({}))", wide.join(", "))
+        } else {
+            format!("{function}({})", arguments.join(", "))
+        }
+    }
+
+    fn elementwise(&mut self, op: &Op, x: &[&str], from: DType, to: DType) -> String {
+        match op {
+            Op::Unary(op) => self.unary(op.kind, x[0], from),
+            Op::Binary(op) => self.binary(op.kind, x[0], x[1], from),
+            Op::Compare(op) => {
+                let sign = match op.kind {
+                    CompareKind::Eq => "==",
+                    CompareKind::Ne => "!=",
+                    CompareKind::Lt => "<",
+                    CompareKind::Le => "<=",
+                    CompareKind::Gt => ">",
+                    CompareKind::Ge => ">=",
+                };
+                if from == DType::Bool && !matches!(op.kind, CompareKind::Eq | CompareKind::Ne) {
+                    return format!("u32({}) {sign} u32({})", x[0], x[1]);
+                }
+                format!("{} {sign} {}", x[0], x[1])
+            }
+            Op::Select(_) => format!("select({}, {}, {})", x[2], x[1], x[0]),
+            _ if to == DType::Bool => format!("{} != {}(0)", x[0], register_type(from)),
+            _ => format!("{}({})", register_type(to), x[0]),
+        }
+    }
+
+    fn unary(&mut self, kind: UnaryKind, x: &str, dtype: DType) -> String {
+        use UnaryKind::*;
+        let zero = format!("{}(0)", register_type(dtype));
+        match kind {
+            Neg => format!("-({x})"),
+            Abs => format!("abs({x})"),
+            Sign => format!("sign({x})"),
+            Floor => format!("floor({x})"),
+            Ceil => format!("ceil({x})"),
+            Round => format!("round({x})"),
+            Trunc => format!("trunc({x})"),
+            Sqrt => format!("sqrt({x})"),
+            Rsqrt => format!("{}(1) / sqrt({x})", register_type(dtype)),
+            Reciprocal => format!("{}(1) / {x}", register_type(dtype)),
+            Relu => format!("max({x}, {zero})"),
+            BitNot => format!("~{x}"),
+            Not => format!("!{x}"),
+            Exp => self.call("wg_exp", &[x], dtype),
+            Expm1 => self.call("wg_expm1", &[x], dtype),
+            Log => self.call("wg_log", &[x], dtype),
+            Log1p => self.call("wg_log1p", &[x], dtype),
+            Sin => self.call("wg_sin", &[x], dtype),
+            Cos => self.call("wg_cos", &[x], dtype),
+            Tan => self.call("wg_tan", &[x], dtype),
+            Asin => self.call("wg_asin", &[x], dtype),
+            Acos => self.call("wg_acos", &[x], dtype),
+            Atan => self.call("wg_atan", &[x], dtype),
+            Sinh => self.call("wg_sinh", &[x], dtype),
+            Cosh => self.call("wg_cosh", &[x], dtype),
+            Tanh => self.call("wg_tanh", &[x], dtype),
+            Asinh => self.call("wg_asinh", &[x], dtype),
+            Acosh => self.call("wg_acosh", &[x], dtype),
+            Atanh => self.call("wg_atanh", &[x], dtype),
+            Sigmoid => self.call("wg_sigmoid", &[x], dtype),
+            Erf => self.call("wg_erf", &[x], dtype),
+        }
+    }
+
+    fn binary(&mut self, kind: BinaryKind, a: &str, b: &str, dtype: DType) -> String {
+        use BinaryKind::*;
+        let logical = dtype == DType::Bool;
+        let sign = match kind {
+            Add => "+",
+            Sub => "-",
+            Mul => "*",
+            Div => "/",
+            Rem => "%",
+            And => "&",
+            Or => "|",
+            Xor if logical => "!=",
+            Xor => "^",
+            ShiftLeft => return format!("{a} << u32({b} & {}(31))", register_type(dtype)),
+            ShiftRight => return format!("{a} >> u32({b} & {}(31))", register_type(dtype)),
+            Maximum => return format!("max({a}, {b})"),
+            Minimum => return format!("min({a}, {b})"),
+            Pow => return self.call("wg_pow", &[a, b], dtype),
+            Atan2 => return self.call("wg_atan2", &[a, b], dtype),
+        };
+        format!("{a} {sign} {b}")
+    }
+
+    /// Writes a stored node at one or more positions. Four aligned neighbours are written at once.
+    pub fn store(&mut self, node: NodeId, lanes: &[Vec<Index>]) {
+        let values: Vec<Value> = lanes.iter().map(|index| self.value(node, index)).collect();
+        let shape = self.shape(node);
+        let positions: Vec<Index> = lanes.iter().map(|index| self.indices.flatten(index, &shape)).collect();
+        let binding = self.binding(node);
+        let dtype = self.dtype(node);
+        let word = |text: &str| {
+            if dtype == DType::Bool { format!("select(0u, 1u, {text})") } else { text.to_string() }
+        };
+        let neighbours = positions.windows(2).all(|pair| pair[1] == pair[0].clone().offset(1));
+        let group = Self::group_of(&positions[0]).filter(|(_, lane)| *lane == 0);
+        if let (4, true, Some((group, _))) = (lanes.len(), neighbours, group) {
+            self.bindings[binding].wide = true;
+            let at = self.position(&group);
+            let words: Vec<String> = values.iter().map(|value| word(&value.text)).collect();
+            let vector = vector_of(&words).unwrap_or_else(|| {
+                format!("vec4<{}>({})", memory_type(dtype), words.join(", "))
+            });
+            self.line(&format!("b{binding}[{at}] = {vector};"));
+            return;
+        }
+        for (value, position) in values.iter().zip(&positions) {
+            let at = self.position(position);
+            self.line(&format!("store{binding}({at}, {});", word(&value.text)));
+        }
+    }
+
+    /// The finished body of the function.
+    pub fn finish(&mut self) -> String {
+        self.close()
+    }
+}
+
+/// The vector whose four components these are, if they are.
+pub fn vector_of(components: &[String]) -> Option<String> {
+    let base = components.first()?.strip_suffix(".x")?;
+    let all = components.len() == 4
+        && components.iter().zip(COMPONENTS).all(|(text, c)| *text == format!("{base}.{c}"));
+    all.then(|| base.to_string())
+}

@@ -1,0 +1,33 @@
+//! Maps: every invocation computes one element, or four neighbours.
+
+use super::emit::Emitter;
+use super::{Body, Shaping};
+use crate::plan::Kernel;
+use crate::plan::index::Index;
+
+/// Fewer elements than this are not worth reading four at once.
+const NARROW: usize = 1024;
+
+pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize, shaping: &Shaping) -> Body {
+    let lanes = if numel % shaping.map_lanes == 0 && numel >= NARROW { shaping.map_lanes } else { 1 };
+    emitter.wide_loads = lanes == 4;
+    let count = numel / lanes;
+    emitter.line(&format!("let t = group * {}u + lid;", shaping.map_workgroup));
+    emitter.line(&format!("if (t >= {count}u) {{ return; }}"));
+    let (atom, t) = emitter.indices.named_var(count, 0);
+    emitter.define(atom, "t");
+    for &node in &kernel.stores {
+        let shape = emitter.plan.recording.node(node).spec.shape.clone();
+        let at = |emitter: &mut Emitter<'_>, lane: usize| -> Vec<Index> {
+            emitter.indices.unflatten(&t.times(lanes as i64).offset(lane as i64), &shape)
+        };
+        let positions: Vec<Vec<Index>> = (0..lanes).map(|lane| at(emitter, lane)).collect();
+        emitter.store(node, &positions);
+    }
+    Body {
+        text: emitter.finish(),
+        globals: String::new(),
+        workgroup: shaping.map_workgroup,
+        groups: (count as u64).div_ceil(u64::from(shaping.map_workgroup)),
+    }
+}

@@ -1,0 +1,268 @@
+//! Reductions, with maps over what is reduced and over the results: softmax, layer norm, losses and
+//! their gradients are kernels of this kind.
+//!
+//! One invocation, or one workgroup, takes a row (all elements that reduce to one result) and passes over
+//! it once per level of reductions that depend on each other, then once more to write maps of the row.
+//! Where neighbouring results are neighbours in memory, an invocation takes four rows at once.
+
+use wgrad_core::ops::ReduceKind;
+use wgrad_core::{NodeId, Op, Shape};
+
+use super::emit::{Emitter, Value, register_type};
+use super::{Body, Shaping};
+use crate::plan::Kernel;
+use crate::plan::fuse::is_row;
+use crate::plan::index::Index;
+
+struct Rows<'k> {
+    kernel: &'k Kernel,
+    shape: Shape,
+    axes: Vec<usize>,
+    kept: Vec<usize>,
+    /// Rows per invocation and elements per pass of the loop; at most one of them is 4.
+    row_lanes: usize,
+    lanes: usize,
+    /// Invocations that share a row.
+    threads: u32,
+    length: usize,
+    rows: usize,
+}
+
+pub(super) fn write(
+    emitter: &mut Emitter<'_>,
+    kernel: &Kernel,
+    shape: &Shape,
+    axes: &[usize],
+    shaping: &Shaping,
+) -> Body {
+    let kept: Vec<usize> = (0..shape.rank()).filter(|axis| !axes.contains(axis)).collect();
+    let length: usize = axes.iter().map(|&axis| shape[axis]).product();
+    let rows: usize = kept.iter().map(|&axis| shape[axis]).product();
+    let innermost = (0..shape.rank()).rev().find(|&axis| shape[axis] > 1);
+    let reduces_innermost = innermost.is_none_or(|axis| axes.contains(&axis));
+    let lanes = if reduces_innermost && length % 4 == 0 { 4 } else { 1 };
+    let row_lanes = if !reduces_innermost && rows % 4 == 0 { 4 } else { 1 };
+    let wanted = (length / lanes).next_power_of_two() as u32;
+    let together = reduces_innermost && is_row(shape, axes) && wanted >= 32;
+    let threads = if together { wanted.min(shaping.row_threads) } else { 1 };
+    let this = Rows { kernel, shape: shape.clone(), axes: axes.to_vec(), kept, row_lanes, lanes, threads, length, rows };
+    emitter.wide_loads = lanes == 4 || row_lanes == 4;
+    this.write(emitter, shaping)
+}
+
+impl Rows<'_> {
+    fn write(&self, emitter: &mut Emitter<'_>, shaping: &Shaping) -> Body {
+        let tasks = self.rows / self.row_lanes;
+        let workgroup = if self.threads > 1 { self.threads } else { shaping.map_workgroup.min(64) };
+        if self.threads > 1 {
+            emitter.line("let t = group;");
+        } else {
+            emitter.line(&format!("let t = group * {workgroup}u + lid;"));
+        }
+        emitter.line(&format!("if (t >= {tasks}u) {{ return; }}"));
+        let (atom, t) = emitter.indices.named_var(tasks, 0);
+        emitter.define(atom, "t");
+        let rows: Vec<Vec<Index>> = (0..self.row_lanes)
+            .map(|lane| {
+                let row = t.times(self.row_lanes as i64).offset(lane as i64);
+                self.row_index(emitter, &row)
+            })
+            .collect();
+
+        for level in self.levels(emitter) {
+            self.reduce(emitter, &level, &rows);
+        }
+        let (whole, results): (Vec<NodeId>, Vec<NodeId>) =
+            self.kernel.stores.iter().partition(|&&id| self.is_whole(emitter, id));
+        if !whole.is_empty() && self.length > 0 {
+            self.pass(emitter, |emitter, position| {
+                for &node in &whole {
+                    for row in &rows {
+                        let lanes: Vec<Vec<Index>> =
+                            position.iter().map(|reduced| self.merge(row, reduced)).collect();
+                        emitter.store(node, &lanes);
+                    }
+                }
+            });
+        }
+        if !results.is_empty() {
+            self.write_results(emitter, &results, &rows);
+        }
+        let globals = self.shared(emitter);
+        Body {
+            text: emitter.finish(),
+            globals,
+            workgroup,
+            groups: if self.threads > 1 { tasks as u64 } else { (tasks as u64).div_ceil(workgroup.into()) },
+        }
+    }
+
+    /// The multi-index of a row with the reduced axes at 0.
+    fn row_index(&self, emitter: &mut Emitter<'_>, row: &Index) -> Vec<Index> {
+        let extents: Vec<usize> = self.kept.iter().map(|&axis| self.shape[axis]).collect();
+        let parts = emitter.indices.unflatten(row, &extents);
+        let mut index = vec![Index::default(); self.shape.rank()];
+        for (&axis, part) in self.kept.iter().zip(parts) {
+            index[axis] = part;
+        }
+        index
+    }
+
+    fn merge(&self, row: &[Index], reduced: &[Index]) -> Vec<Index> {
+        let mut index = row.to_vec();
+        for (&axis, part) in self.axes.iter().zip(reduced) {
+            index[axis] = part.clone();
+        }
+        index
+    }
+
+    /// Whether a stored node has the shape of what is reduced rather than of the results.
+    fn is_whole(&self, emitter: &Emitter<'_>, id: NodeId) -> bool {
+        let node = emitter.plan.recording.node(id);
+        !matches!(node.op, Op::Reduce(_))
+            && node.spec.shape == self.shape
+            && self.shape != self.shape.reduced(&self.axes)
+    }
+
+    /// The reductions, grouped so that each group depends only on the groups before it.
+    fn levels(&self, emitter: &Emitter<'_>) -> Vec<Vec<NodeId>> {
+        let recording = &emitter.plan.recording;
+        let mut level_of: Vec<(NodeId, usize)> = vec![];
+        let mut levels: Vec<Vec<NodeId>> = vec![];
+        for &id in &self.kernel.nodes {
+            if !matches!(recording.node(id).op, Op::Reduce(_)) {
+                continue;
+            }
+            // Any reduction of this kernel among the ancestors that are computed here comes first.
+            let mut level = 0;
+            let mut stack = recording.node(id).inputs.clone();
+            let mut seen = std::collections::HashSet::new();
+            while let Some(next) = stack.pop() {
+                if !seen.insert(next) || self.kernel.loads.contains(&next) {
+                    continue;
+                }
+                match level_of.iter().find(|(known, _)| *known == next) {
+                    Some((_, below)) => level = level.max(below + 1),
+                    None => stack.extend(&recording.node(next).inputs),
+                }
+            }
+            level_of.push((id, level));
+            if levels.len() <= level {
+                levels.resize(level + 1, vec![]);
+            }
+            levels[level].push(id);
+        }
+        levels
+    }
+
+    /// A loop over the row; the body gets the positions along the reduced axes, one per lane.
+    fn pass(&self, emitter: &mut Emitter<'_>, body: impl FnOnce(&mut Emitter<'_>, &[Vec<Index>])) {
+        let steps = self.length / self.lanes;
+        emitter.open();
+        let depth = emitter.depth();
+        let name = emitter.name("s");
+        let (atom, s) = emitter.indices.named_var(steps, depth);
+        emitter.define(atom, &name);
+        let extents: Vec<usize> = self.axes.iter().map(|&axis| self.shape[axis]).collect();
+        let positions: Vec<Vec<Index>> = (0..self.lanes)
+            .map(|lane| {
+                let position = s.times(self.lanes as i64).offset(lane as i64);
+                emitter.indices.unflatten(&position, &extents)
+            })
+            .collect();
+        body(emitter, &positions);
+        let text = emitter.close();
+        let (start, step) = if self.threads > 1 { ("lid", self.threads) } else { ("0u", 1) };
+        emitter.line(&format!("for (var {name} = {start}; {name} < {steps}u; {name} += {step}u) {{"));
+        emitter.block(&text);
+        emitter.line("}");
+    }
+
+    fn reduce(&self, emitter: &mut Emitter<'_>, level: &[NodeId], rows: &[Vec<Index>]) {
+        let mut accumulators: Vec<(NodeId, ReduceKind, usize, String)> = vec![];
+        for &id in level {
+            let node = emitter.plan.recording.node(id);
+            let Op::Reduce(op) = &node.op else { continue };
+            let (kind, dtype) = (op.kind, node.spec.dtype);
+            for row in 0..rows.len() {
+                let name = emitter.name("a");
+                let identity = emitter.literal(kind.identity(dtype), dtype);
+                emitter.line(&format!("var {name}: {} = {identity};", register_type(dtype)));
+                accumulators.push((id, kind, row, name));
+            }
+        }
+        if self.length > 0 {
+            self.pass(emitter, |emitter, positions| {
+                for (id, kind, row, name) in &accumulators {
+                    let input = emitter.plan.recording.node(*id).inputs[0];
+                    let mut terms: Vec<String> = positions
+                        .iter()
+                        .map(|reduced| emitter.value(input, &self.merge(&rows[*row], reduced)).text)
+                        .collect();
+                    // Lanes are combined in pairs before they meet the accumulator.
+                    while terms.len() > 1 {
+                        terms = terms.chunks(2).map(|pair| combine(*kind, &pair[0], &pair[1])).collect();
+                    }
+                    emitter.line(&format!("{name} = {};", combine(*kind, name, &terms[0])));
+                }
+            });
+        }
+        for (id, kind, row, name) in accumulators {
+            let dtype = emitter.plan.recording.node(id).spec.dtype;
+            let text = if self.threads > 1 { self.join(emitter, kind, dtype, &name) } else { name };
+            emitter.know(id, &rows[row], Value { text, depth: 0 });
+        }
+    }
+
+    /// Combines the accumulators of a workgroup in a fixed tree.
+    fn join(&self, emitter: &mut Emitter<'_>, kind: ReduceKind, dtype: wgrad_core::DType, name: &str) -> String {
+        let shared = format!("shared_{}", register_type(dtype));
+        emitter.line(&format!("{shared}[lid] = {name};"));
+        emitter.line("workgroupBarrier();");
+        let mut half = self.threads / 2;
+        while half > 0 {
+            let sum = combine(kind, &format!("{shared}[lid]"), &format!("{shared}[lid + {half}u]"));
+            emitter.line(&format!("if (lid < {half}u) {{ {shared}[lid] = {sum}; }}"));
+            emitter.line("workgroupBarrier();");
+            half /= 2;
+        }
+        let result = emitter.name("a");
+        emitter.line(&format!("let {result} = {shared}[0];"));
+        emitter.line("workgroupBarrier();");
+        result
+    }
+
+    fn write_results(&self, emitter: &mut Emitter<'_>, results: &[NodeId], rows: &[Vec<Index>]) {
+        if self.threads == 1 {
+            results.iter().for_each(|&node| emitter.store(node, rows));
+            return;
+        }
+        emitter.open();
+        results.iter().for_each(|&node| emitter.store(node, rows));
+        let text = emitter.close();
+        emitter.line("if (lid == 0u) {");
+        emitter.block(&text);
+        emitter.line("}");
+    }
+
+    /// Workgroup memory for the dtypes that are reduced.
+    fn shared(&self, emitter: &Emitter<'_>) -> String {
+        if self.threads == 1 {
+            return String::new();
+        }
+        let reduced = self.kernel.nodes.iter().map(|&id| emitter.plan.recording.node(id));
+        let types: std::collections::BTreeSet<&str> = reduced
+            .filter(|node| matches!(node.op, Op::Reduce(_)))
+            .map(|node| register_type(node.spec.dtype))
+            .collect();
+        let declare = |t: &str| format!("var<workgroup> shared_{t}: array<{t}, {}>;\n", self.threads);
+        types.into_iter().map(declare).collect()
+    }
+}
+
+fn combine(kind: ReduceKind, a: &str, b: &str) -> String {
+    match kind {
+        ReduceKind::Sum => format!("({a} + {b})"),
+        ReduceKind::Max => format!("max({a}, {b})"),
+    }
+}

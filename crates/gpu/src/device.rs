@@ -1,0 +1,365 @@
+//! The device: what everything runs on, and the caches that live as long as it does.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::adapter::{self, AdapterInfo, AdapterKind, Wanted};
+use crate::codegen::Shaping;
+use crate::error::Error;
+
+/// How programs are compiled. The defaults are right for training; tests vary them.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Fuse operations into few kernels. Without, every intermediate is stored.
+    pub fuse: bool,
+    /// Let the driver check every access although all are proved to be in bounds.
+    pub checked: bool,
+    /// Fill the workspace with NaN before each run, so that whatever is read without having been written
+    /// shows.
+    pub poison: bool,
+    /// How kernels are shaped; by default chosen by the adapter's kind.
+    pub shaping: Option<Shaping>,
+    /// Storage buffers a kernel may bind; by default what the adapter allows, up to 16.
+    pub bindings: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { fuse: true, checked: false, poison: false, shaping: None, bindings: None }
+    }
+}
+
+/// What has happened on a device since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Command buffers handed to the queue.
+    pub submissions: u64,
+    /// Compute dispatches recorded.
+    pub dispatches: u64,
+    /// Buffers created.
+    pub buffers_created: u64,
+    /// Bytes of all buffers created.
+    pub bytes_allocated: u64,
+    /// Compute pipelines created.
+    pub pipelines_created: u64,
+    /// Bind groups created.
+    pub bind_groups_created: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) submissions: AtomicU64,
+    pub(crate) dispatches: AtomicU64,
+    pub(crate) buffers: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) pipelines: AtomicU64,
+    pub(crate) bind_groups: AtomicU64,
+}
+
+/// A pipeline and the layout of its one bind group.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    pub(crate) info: AdapterInfo,
+    pub(crate) options: Options,
+    pub(crate) count: Count,
+    pipelines: Mutex<HashMap<String, Pipeline>>,
+    layouts: Mutex<HashMap<usize, wgpu::BindGroupLayout>>,
+    lost: Arc<Mutex<Option<String>>>,
+    failed: Arc<Mutex<Option<Error>>>,
+}
+
+/// A device of an adapter. Clones share it.
+///
+/// ```no_run
+/// use wgrad_gpu::Gpu;
+/// let gpu = Gpu::new()?;
+/// println!("{}", gpu.info());
+/// # Ok::<(), wgrad_gpu::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    wgpu::Instance::new(descriptor)
+}
+
+fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
+    AdapterInfo::of(&adapter.get_info(), adapter.features(), &adapter.limits())
+}
+
+async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    let computes = |adapter: &wgpu::Adapter| {
+        let flags = adapter.get_downlevel_capabilities().flags;
+        flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+    };
+    adapters.into_iter().filter(computes).collect()
+}
+
+impl Gpu {
+    /// Opens the best adapter; blocks. `WGRAD_ADAPTER` (part of a name, or a number of
+    /// [`Gpu::adapters`]) and `WGRAD_BACKEND` (vulkan, metal, dx12, gl) choose another.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn new() -> Result<Self, Error> {
+        Self::with_options(Options::default())
+    }
+
+    /// [`Gpu::new`] with options.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn with_options(options: Options) -> Result<Self, Error> {
+        pollster::block_on(Self::request_with(options))
+    }
+
+    /// Opens the best adapter without blocking; the same everywhere, the browser included.
+    pub async fn request() -> Result<Self, Error> {
+        Self::request_with(Options::default()).await
+    }
+
+    /// [`Gpu::request`] with options.
+    pub async fn request_with(options: Options) -> Result<Self, Error> {
+        let adapters = enumerate(&instance()).await;
+        let infos: Vec<AdapterInfo> = adapters.iter().map(describe).collect();
+        let chosen = adapter::choose(&infos, &Wanted::from_env())?;
+        let (adapter, info) = (&adapters[chosen], infos[chosen].clone());
+        if info.kind == AdapterKind::Software {
+            log::warn!("wgrad: `{}` is a software adapter; a GPU would be much faster", info.name);
+        }
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgrad"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let device = adapter.request_device(&descriptor).await;
+        let (device, queue) = device
+            .map_err(|error| Error::NoDevice { adapter: info.name.clone(), message: error.to_string() })?;
+        Ok(Self::open(device, queue, info, options))
+    }
+
+    /// Uses a device that the program already has. Name and kind of its adapter are taken from the
+    /// device.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Self {
+        let info = AdapterInfo::of(&device.adapter_info(), device.features(), &device.limits());
+        Self::open(device, queue, info, options)
+    }
+
+    /// The adapters of this system.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn adapters() -> Vec<AdapterInfo> {
+        pollster::block_on(enumerate(&instance())).iter().map(describe).collect()
+    }
+
+    fn open(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, options: Options) -> Self {
+        let lost = Arc::new(Mutex::new(None));
+        let failed = Arc::new(Mutex::new(None));
+        let sink = lost.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            *lock(&sink) = Some(format!("{reason:?}: {message}"));
+        });
+        let sink = failed.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&sink).get_or_insert(translate("a command", &error));
+        }));
+        let inner = Inner {
+            device,
+            queue,
+            info,
+            options,
+            count: Count::default(),
+            pipelines: Mutex::default(),
+            layouts: Mutex::default(),
+            lost,
+            failed,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What this runs on.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.inner.info
+    }
+
+    /// How programs are compiled.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> Counters {
+        let count = &self.inner.count;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            submissions: read(&count.submissions),
+            dispatches: read(&count.dispatches),
+            buffers_created: read(&count.buffers),
+            bytes_allocated: read(&count.bytes),
+            pipelines_created: read(&count.pipelines),
+            bind_groups_created: read(&count.bind_groups),
+        }
+    }
+
+    pub(crate) fn shaping(&self) -> Shaping {
+        let mut shaping = self.inner.options.shaping.unwrap_or(match self.inner.info.kind {
+            AdapterKind::Software => Shaping::software(),
+            _ => Shaping::hardware(),
+        });
+        let limits = self.inner.device.limits();
+        let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        shaping.map_workgroup = shaping.map_workgroup.min(most);
+        shaping.row_threads = shaping.row_threads.min(most);
+        // NVIDIA's driver reports more than it accepts along x; everybody has at least this many.
+        shaping.max_groups = limits.max_compute_workgroups_per_dimension.min(65_535);
+        shaping
+    }
+
+    pub(crate) fn bindings(&self) -> usize {
+        let allowed = self.inner.device.limits().max_storage_buffers_per_shader_stage as usize;
+        allowed.min(self.inner.options.bindings.unwrap_or(16))
+    }
+
+    /// An error that the device reported since the last call, if any.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if let Some(message) = lock(&self.inner.lost).clone() {
+            return Err(Error::DeviceLost(message));
+        }
+        lock(&self.inner.failed).take().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
+        self.buffer_with(label, size, usage, false)
+    }
+
+    pub(crate) fn buffer_with(
+        &self,
+        label: &str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+        mapped_at_creation: bool,
+    ) -> Result<wgpu::Buffer, Error> {
+        let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let size = size.next_multiple_of(16).max(16);
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
+        let buffer = self.inner.device.create_buffer(&descriptor);
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(Error::OutOfMemory(format!("{label} of {size} bytes: {error}")));
+        }
+        self.inner.count.buffers.fetch_add(1, Ordering::Relaxed);
+        self.inner.count.bytes.fetch_add(size, Ordering::Relaxed);
+        Ok(buffer)
+    }
+
+    /// The layout of a bind group of storage buffers.
+    fn layout(&self, bindings: usize) -> wgpu::BindGroupLayout {
+        let mut layouts = lock(&self.inner.layouts);
+        let entry = |binding: usize| wgpu::BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: false },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let create = || {
+            let entries: Vec<_> = (0..bindings).map(entry).collect();
+            let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries };
+            self.inner.device.create_bind_group_layout(&descriptor)
+        };
+        layouts.entry(bindings).or_insert_with(create).clone()
+    }
+
+    /// The pipeline of a kernel's source, compiled on first use.
+    pub(crate) fn pipeline(&self, wgsl: &str, bindings: usize) -> Result<Pipeline, Error> {
+        if let Some(known) = lock(&self.inner.pipelines).get(wgsl) {
+            return Ok(known.clone());
+        }
+        let device = &self.inner.device;
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some("wgrad kernel"),
+            source: wgpu::ShaderSource::Wgsl(wgsl.into()),
+        };
+        let module = if self.inner.options.checked {
+            device.create_shader_module(descriptor)
+        } else {
+            trusted(device, descriptor)
+        };
+        let layout = self.layout(bindings);
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some("wgrad kernel"),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes its workgroup memory before reading it.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(Error::Driver { what: "a kernel".into(), message: format!("{error}\n{wgsl}") });
+        }
+        let pipeline = Pipeline { pipeline, layout };
+        self.inner.count.pipelines.fetch_add(1, Ordering::Relaxed);
+        lock(&self.inner.pipelines).insert(wgsl.into(), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Waits until the device has finished a submission.
+    pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
+        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+        let waited = self.inner.device.poll(poll);
+        self.check()?;
+        waited.map(drop).map_err(|error| Error::DeviceLost(error.to_string()))
+    }
+
+    /// Waits until everything submitted so far has finished.
+    pub fn synchronize(&self) -> Result<(), Error> {
+        self.wait(None)
+    }
+}
+
+/// A module without injected bounds checks.
+///
+/// Soundness: generated kernels compute every position symbolically with known ranges
+/// (`plan::index`); what could leave its tensor is clamped or guarded before the access, and positions
+/// read at run time are clamped to their axis. Loops have constant bounds. Tests run the same kernels
+/// checked.
+#[allow(unsafe_code)]
+fn trusted(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
+    // SAFETY: see above.
+    unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+}
+
+/// A device error as one of ours.
+fn translate(what: &str, error: &wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory(error.to_string()),
+        _ => Error::Driver { what: what.into(), message: error.to_string() },
+    }
+}

@@ -1,0 +1,109 @@
+//! What can go wrong between a recording and its results.
+
+use wgrad_core::TensorSpec;
+use wgrad_core::batch::BatchError;
+
+/// An error of compiling or running a program.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A mistake made while recording the graph, with the user's file and line.
+    #[error(transparent)]
+    Record(#[from] wgrad_core::Error),
+    /// No adapter that this library can use.
+    #[error("no GPU adapter found{wanted}: {advice}\navailable: {available}")]
+    NoAdapter {
+        /// What was asked for, if anything.
+        wanted: String,
+        /// What to do on this system.
+        advice: String,
+        /// The adapters that exist.
+        available: String,
+    },
+    /// The adapter refused to give a device.
+    #[error("adapter `{adapter}` gave no device: {message}")]
+    NoDevice {
+        /// The adapter's name.
+        adapter: String,
+        /// What the driver said.
+        message: String,
+    },
+    /// The adapter lacks something the graph needs.
+    #[error("adapter `{adapter}` does not support {what}")]
+    Unsupported {
+        /// The adapter's name.
+        adapter: String,
+        /// What is missing, and who needs it.
+        what: String,
+    },
+    /// A tensor or the whole plan is larger than the adapter allows.
+    #[error("the plan needs {needed} bytes {what}, adapter `{adapter}` allows {limit}; largest tensors:\n{largest}")]
+    TooLarge {
+        /// The adapter's name.
+        adapter: String,
+        /// In one binding or one buffer.
+        what: String,
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// The tensors to blame, with their places in the user's code.
+        largest: String,
+    },
+    /// A batch that could not be written.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A batch lacks an input of the program.
+    #[error("the program needs an input `{name}` of {expected}; the batch has {}", .found.join(", "))]
+    MissingInput {
+        /// The input's name.
+        name: String,
+        /// What it must be.
+        expected: TensorSpec,
+        /// The names of the batch's fields.
+        found: Vec<String>,
+    },
+    /// A batch has an input of another shape or dtype.
+    #[error("input `{name}` must be {expected}, the batch holds {found}; compile another program for other shapes")]
+    WrongInput {
+        /// The input's name.
+        name: String,
+        /// What it must be.
+        expected: TensorSpec,
+        /// What it is.
+        found: TensorSpec,
+    },
+    /// The state lacks a variable or has one of another shape or dtype.
+    #[error("variable `{name}`: {message}")]
+    Variable {
+        /// The variable's name.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// An output or probe that the program does not have.
+    #[error("the program has no output {what}; it has {available}")]
+    NoOutput {
+        /// What was asked for.
+        what: String,
+        /// What there is.
+        available: String,
+    },
+    /// The driver refused something; the device is still usable.
+    #[error("the driver refused {what}: {message}")]
+    Driver {
+        /// What was being done.
+        what: String,
+        /// What it said.
+        message: String,
+    },
+    /// The device has run out of memory.
+    #[error("out of device memory: {0}")]
+    OutOfMemory(String),
+    /// The device is gone; what is in memory on it is lost.
+    #[error("the device was lost: {0}")]
+    DeviceLost(String),
+    /// A fault of this library.
+    #[error("internal error, please report it: {0}")]
+    Internal(String),
+}

@@ -1,0 +1,71 @@
+//! A readable listing of a plan: kernels, what was fused into each, flops, bytes and places.
+
+use std::fmt::Write;
+
+use wgrad_core::NodeId;
+
+use super::{Archetype, Kernel, Place, Plan};
+
+impl Plan {
+    /// Floating-point operations of the whole step, by the operations' own count.
+    pub fn flops(&self) -> u64 {
+        (0..self.recording.nodes.len()).map(|index| self.node_flops(NodeId(index as u32))).sum()
+    }
+
+    fn node_flops(&self, id: NodeId) -> u64 {
+        let node = self.recording.node(id);
+        node.op.primitive().flops(&self.recording.input_specs(id), &node.spec)
+    }
+
+    /// Bytes that a kernel reads and writes, each tensor counted once.
+    pub fn kernel_bytes(&self, kernel: &Kernel) -> u64 {
+        let bytes = |id: &NodeId| self.recording.node(*id).spec.bytes() as u64;
+        kernel.loads.iter().chain(&kernel.stores).map(bytes).sum()
+    }
+
+    /// The listing.
+    pub fn explain(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write_listing(&mut text);
+        text
+    }
+
+    fn write_listing(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(
+            text,
+            "{} kernels, {:.2} MFLOP, workspace {} bytes (no plan can do with less than {})",
+            self.kernels.len(),
+            self.flops() as f64 / 1e6,
+            self.workspace,
+            self.lower_bound
+        )?;
+        for (number, kernel) in self.kernels.iter().enumerate() {
+            let over = match &kernel.archetype {
+                Archetype::Map { numel } => format!("map over {numel}"),
+                Archetype::Row { shape, axes } => format!("reduce {shape} along {axes:?}"),
+                Archetype::Contract { node } => {
+                    format!("contract to {}", self.recording.node(*node).spec.shape)
+                }
+            };
+            writeln!(text, "k{number}: {over}, {} bytes", self.kernel_bytes(kernel))?;
+            for id in &kernel.nodes {
+                let node = self.recording.node(*id);
+                let kept = if kernel.stores.contains(id) { self.place_name(*id) } else { "in registers".into() };
+                writeln!(text, "  %{} {} {}: {kept}  ({})", id.0, node.op.name(), node.spec, node.location)?;
+            }
+            let loads: Vec<String> =
+                kernel.loads.iter().map(|id| format!("%{} {}", id.0, self.place_name(*id))).collect();
+            writeln!(text, "  reads {}", loads.join(", "))?;
+        }
+        Ok(())
+    }
+
+    fn place_name(&self, id: NodeId) -> String {
+        match &self.places[id.index()] {
+            Some(Place::Workspace { offset, bytes }) => format!("@{offset}+{bytes}"),
+            Some(Place::State(name)) => format!("`{name}`"),
+            None => "nowhere".into(),
+        }
+    }
+}

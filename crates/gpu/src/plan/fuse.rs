@@ -1,0 +1,461 @@
+//! Decides which values are stored, and which of them are computed by one kernel.
+//!
+//! Whatever is not stored is recomputed where it is needed, so every choice here is correct; the
+//! choices only decide how many bytes move and how many kernels run.
+
+use std::collections::HashSet;
+
+use wgrad_core::ops::UnaryKind;
+use wgrad_core::{NodeId, Op, Recording, Shape};
+
+use super::index::{Index, Indices};
+use super::views::{self, is_view};
+use super::{Archetype, Kernel};
+
+/// What the device allows, and whether to fuse at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Storage buffers that one kernel may bind.
+    pub bindings: usize,
+    /// False stores every intermediate and gives each a kernel of its own: the plain meaning, for
+    /// comparison in tests.
+    pub fuse: bool,
+}
+
+/// An inlined computation heavier than this is stored when more than one place needs it.
+const RECOMPUTE: u32 = 4;
+/// Maps heavier than this are not computed behind a contraction, where they would be unrolled for every
+/// element of a register tile.
+const EPILOGUE: u32 = 20;
+/// The longest row that one workgroup reduces and maps in one kernel.
+const ROW: usize = 16 * 1024;
+
+/// Kernels in an order of creation (not of execution), and which kernel computes each node.
+pub struct Fused {
+    /// The kernels.
+    pub kernels: Vec<Kernel>,
+    /// For each node, the kernel that stores or could store it.
+    pub owner: Vec<Option<usize>>,
+    /// For each stored node, how it reads what it depends on.
+    pub traces: Vec<Option<Trace>>,
+    /// For each kernel, the kernels that must run before it.
+    pub ancestors: Vec<HashSet<usize>>,
+}
+
+/// How one stored node reads other stored nodes: for every access, the multi-index as a function of the
+/// position in the node's own iteration space.
+pub struct Trace {
+    /// The iteration space: the node's shape, or the operand's for a reduction.
+    pub shape: Shape,
+    domain: Vec<Index>,
+    accesses: Vec<(NodeId, Vec<Index>)>,
+    indices: Indices,
+}
+
+impl Trace {
+    /// The nodes read.
+    pub fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.accesses.iter().map(|(node, _)| *node)
+    }
+
+    /// Whether every access of `node` is at the position itself, possibly under another shape.
+    pub fn reads_in_place(&mut self, recording: &Recording, node: NodeId) -> bool {
+        let shape = recording.node(node).spec.shape.clone();
+        let own = self.indices.flatten(&self.domain, &self.shape);
+        let accesses: Vec<_> = self.accesses.iter().filter(|(read, _)| *read == node).cloned().collect();
+        shape.numel() == self.shape.numel()
+            && accesses.iter().all(|(_, index)| self.indices.flatten(index, &shape) == own)
+    }
+
+    /// Whether every access of `node` is at the position itself with the reduced axes at 0.
+    fn reads_result(&self, recording: &Recording, node: NodeId, axes: &[usize]) -> bool {
+        let zeroed = |(axis, i): (usize, &Index)| if axes.contains(&axis) { Index::default() } else { i.clone() };
+        let own: Vec<Index> = self.domain.iter().enumerate().map(zeroed).collect();
+        recording.node(node).spec.shape == self.shape.reduced(axes)
+            && self.accesses.iter().filter(|(read, _)| *read == node).all(|(_, index)| *index == own)
+    }
+}
+
+/// Whether a value lies in memory before the step begins.
+pub fn is_placed(op: &Op) -> bool {
+    matches!(op, Op::Input(_) | Op::Variable(_) | Op::Constant(_))
+}
+
+fn is_anchor(op: &Op) -> bool {
+    matches!(op, Op::Reduce(_) | Op::Contract(_))
+}
+
+/// The cost of one element relative to an addition.
+fn weight(op: &Op) -> u32 {
+    use UnaryKind::*;
+    match op {
+        Op::Unary(unary) => match unary.kind {
+            Neg | Abs | Sign | Floor | Ceil | Round | Trunc | Relu | BitNot | Not => 1,
+            Sqrt | Rsqrt | Reciprocal => 3,
+            _ => 8,
+        },
+        Op::Binary(binary) => match binary.kind {
+            wgrad_core::ops::BinaryKind::Pow | wgrad_core::ops::BinaryKind::Atan2 => 12,
+            wgrad_core::ops::BinaryKind::Div | wgrad_core::ops::BinaryKind::Rem => 2,
+            _ => 1,
+        },
+        Op::RandomBits(_) => 40,
+        Op::Gather(_) => 2,
+        Op::Concat(_) => 2,
+        Op::Compare(_) | Op::Select(_) | Op::Cast(_) => 1,
+        _ => 0,
+    }
+}
+
+/// Fuses a lowered recording. `roots` are the nodes that must be stored.
+pub fn fuse(recording: &Recording, roots: &[NodeId], budget: Budget) -> Fused {
+    let stored = choose_stored(recording, roots, budget);
+    let count = recording.nodes.len();
+    let mut fuser = Fuser {
+        recording,
+        stored: &stored,
+        budget,
+        heaviness: heaviness(recording, &stored),
+        fused: Fused {
+            kernels: vec![],
+            owner: vec![None; count],
+            traces: (0..count).map(|_| None).collect(),
+            ancestors: vec![],
+        },
+    };
+    for index in 0..count {
+        let op = &recording.nodes[index].op;
+        let empty = recording.nodes[index].spec.shape.numel() == 0;
+        if stored[index] && !is_placed(op) && !empty {
+            fuser.add(NodeId(index as u32));
+        }
+    }
+    let mut fused = fuser.fused;
+    settle(&mut fused, roots, &stored);
+    fused
+}
+
+/// The non-view node that a node's elements come from.
+fn peel(recording: &Recording, mut id: NodeId) -> NodeId {
+    while is_view(&recording.node(id).op) {
+        id = recording.node(id).inputs[0];
+    }
+    id
+}
+
+fn choose_stored(recording: &Recording, roots: &[NodeId], budget: Budget) -> Vec<bool> {
+    let count = recording.nodes.len();
+    let mut stored: Vec<bool> =
+        recording.nodes.iter().map(|node| is_placed(&node.op) || is_anchor(&node.op)).collect();
+    roots.iter().for_each(|root| stored[root.index()] = true);
+    let is_computed = |id: NodeId| {
+        let op = &recording.node(id).op;
+        weight(op) > 0 && !is_view(op)
+    };
+    if !budget.fuse {
+        (0..count).for_each(|id| stored[id] |= is_computed(NodeId(id as u32)));
+        return stored;
+    }
+    let mut uses = vec![0u32; count];
+    let mut replicated = vec![false; count];
+    let mut contracted = vec![false; count];
+    for node in recording.nodes.iter().filter(|node| !is_view(&node.op)) {
+        let iterated = match &node.op {
+            Op::Reduce(_) => recording.node(node.inputs[0]).spec.shape.numel(),
+            _ => node.spec.shape.numel(),
+        };
+        for &input in &node.inputs {
+            let source = peel(recording, input);
+            uses[source.index()] += 1;
+            let widened = recording.node(input).spec.shape.numel() > recording.node(source).spec.shape.numel();
+            replicated[source.index()] |= widened || iterated > recording.node(source).spec.shape.numel();
+            contracted[source.index()] |= matches!(node.op, Op::Contract(_));
+        }
+    }
+    // A root that is a view needs its source once more.
+    for root in roots.iter().filter(|root| is_view(&recording.node(**root).op)) {
+        uses[peel(recording, *root).index()] += 1;
+    }
+    let mut inlined = vec![0u32; count];
+    for index in 0..count {
+        let id = NodeId(index as u32);
+        let node = recording.node(id);
+        let inputs = node.inputs.iter().map(|input| inlined[input.index()]);
+        inlined[index] = inputs.fold(weight(&node.op), u32::saturating_add);
+        let heavy = inlined[index] >= RECOMPUTE;
+        if is_computed(id) {
+            stored[index] |= contracted[index] || heavy && (uses[index] > 1 || replicated[index]);
+        }
+        if stored[index] {
+            inlined[index] = 1;
+        }
+    }
+    stored
+}
+
+/// The cost of computing each node from stored ones.
+fn heaviness(recording: &Recording, stored: &[bool]) -> Vec<u32> {
+    let mut total = vec![0u32; recording.nodes.len()];
+    for (index, node) in recording.nodes.iter().enumerate() {
+        let of = |input: &NodeId| if stored[input.index()] { 1 } else { total[input.index()] };
+        total[index] = node.inputs.iter().map(of).fold(weight(&node.op), u32::saturating_add);
+    }
+    total
+}
+
+struct Fuser<'a> {
+    recording: &'a Recording,
+    stored: &'a [bool],
+    budget: Budget,
+    heaviness: Vec<u32>,
+    fused: Fused,
+}
+
+impl Fuser<'_> {
+    fn shape(&self, id: NodeId) -> &Shape {
+        &self.recording.node(id).spec.shape
+    }
+
+    fn trace(&self, id: NodeId) -> Trace {
+        let node = self.recording.node(id);
+        let shape = match &node.op {
+            Op::Reduce(_) => self.shape(node.inputs[0]).clone(),
+            _ => node.spec.shape.clone(),
+        };
+        let mut indices = Indices::default();
+        let domain: Vec<Index> = shape.iter().map(|&n| indices.var(n, 0)).collect();
+        let mut trace = Trace { shape, domain, accesses: vec![], indices };
+        let mut seen = HashSet::new();
+        match &node.op {
+            Op::Contract(_) => {
+                // Operands are read all over: any index that is not the position itself says so.
+                for &input in &node.inputs {
+                    let extents = self.shape(input).clone();
+                    let index = extents.iter().map(|&n| trace.indices.loaded(n, 0).1).collect();
+                    self.walk(input, index, &mut trace, &mut seen);
+                }
+            }
+            Op::Reduce(_) => self.walk(node.inputs[0], trace.domain.clone(), &mut trace, &mut seen),
+            _ => self.walk_inputs(id, &trace.domain.clone(), &mut trace, &mut seen),
+        }
+        trace
+    }
+
+    fn walk(
+        &self,
+        id: NodeId,
+        index: Vec<Index>,
+        trace: &mut Trace,
+        seen: &mut HashSet<(NodeId, Vec<Index>)>,
+    ) {
+        if !seen.insert((id, index.clone())) {
+            return;
+        }
+        if self.stored[id.index()] {
+            trace.accesses.push((id, index));
+        } else {
+            self.walk_inputs(id, &index, trace, seen);
+        }
+    }
+
+    fn walk_inputs(
+        &self,
+        id: NodeId,
+        index: &[Index],
+        trace: &mut Trace,
+        seen: &mut HashSet<(NodeId, Vec<Index>)>,
+    ) {
+        let node = self.recording.node(id);
+        match &node.op {
+            Op::Gather(op) => {
+                self.walk(node.inputs[1], index.to_vec(), trace, seen);
+                let mut source = index.to_vec();
+                let extent = self.shape(node.inputs[0])[op.axis];
+                source[op.axis] = trace.indices.loaded(extent, 0).1;
+                self.walk(node.inputs[0], source, trace, seen);
+            }
+            Op::Concat(op) => {
+                let mut start = 0;
+                for &input in &node.inputs {
+                    let extent = self.shape(input)[op.axis];
+                    let mut source = index.to_vec();
+                    let raw = index[op.axis].clone().offset(-(start as i64));
+                    source[op.axis] = trace.indices.guard(&raw, 1, extent).0;
+                    self.walk(input, source, trace, seen);
+                    start += extent;
+                }
+            }
+            Op::RandomBits(_) => {
+                for &input in &node.inputs {
+                    let index = self.shape(input).iter().map(|_| Index::default()).collect();
+                    self.walk(input, index, trace, seen);
+                }
+            }
+            op if is_view(op) => {
+                let from = self.shape(node.inputs[0]).clone();
+                let source = views::source(op, index, &from, &node.spec.shape, &mut trace.indices);
+                if let Some(source) = source {
+                    self.walk(node.inputs[0], source.index, trace, seen);
+                }
+            }
+            _ => node.inputs.iter().for_each(|&input| self.walk(input, index.to_vec(), trace, seen)),
+        }
+    }
+
+    /// Puts a stored node into a kernel: the latest one among those it reads from that can take it, or
+    /// a new one.
+    fn add(&mut self, id: NodeId) {
+        let mut trace = self.trace(id);
+        let mut sources: Vec<usize> = trace.reads().filter_map(|read| self.fused.owner[read.index()]).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let taker = if self.budget.fuse {
+            sources.iter().rev().copied().find_map(|kernel| {
+                self.archetype_with(kernel, id, &mut trace, &sources).map(|archetype| (kernel, archetype))
+            })
+        } else {
+            None
+        };
+        let kernel = match taker {
+            Some((kernel, archetype)) => {
+                self.fused.kernels[kernel].archetype = archetype;
+                kernel
+            }
+            None => {
+                let archetype = self.own_archetype(id);
+                self.fused.kernels.push(Kernel { archetype, nodes: vec![], stores: vec![], loads: vec![] });
+                self.fused.ancestors.push(HashSet::new());
+                self.fused.kernels.len() - 1
+            }
+        };
+        self.fused.kernels[kernel].nodes.push(id);
+        self.fused.owner[id.index()] = Some(kernel);
+        self.fused.traces[id.index()] = Some(trace);
+        for source in sources.into_iter().filter(|&source| source != kernel) {
+            add_edge(&mut self.fused.ancestors, source, kernel);
+        }
+    }
+
+    fn own_archetype(&self, id: NodeId) -> Archetype {
+        let node = self.recording.node(id);
+        match &node.op {
+            Op::Contract(_) => Archetype::Contract { node: id },
+            Op::Reduce(op) => {
+                Archetype::Row { shape: self.shape(node.inputs[0]).clone(), axes: op.axes.clone() }
+            }
+            _ => Archetype::Map { numel: node.spec.shape.numel() },
+        }
+    }
+
+    /// The archetype of a kernel after it takes a node, if it can.
+    fn archetype_with(
+        &self,
+        kernel: usize,
+        id: NodeId,
+        trace: &mut Trace,
+        sources: &[usize],
+    ) -> Option<Archetype> {
+        // Nothing the node reads elsewhere may depend on the kernel.
+        let cyclic = |&source: &usize| source != kernel && self.fused.ancestors[source].contains(&kernel);
+        if sources.iter().any(cyclic) || !self.fits(kernel, id, trace) {
+            return None;
+        }
+        let node = self.recording.node(id);
+        let owned = |read: &NodeId| self.fused.owner[read.index()] == Some(kernel);
+        let reads: Vec<NodeId> = trace.reads().filter(owned).collect();
+        let archetype = &self.fused.kernels[kernel].archetype;
+        let archetype = match (archetype, &node.op) {
+            (Archetype::Map { numel }, Op::Reduce(op)) => {
+                let alike = self.fused.kernels[kernel].nodes.iter().all(|&n| *self.shape(n) == trace.shape);
+                let row = Archetype::Row { shape: trace.shape.clone(), axes: op.axes.clone() };
+                (alike && *numel == trace.shape.numel() && is_row(&trace.shape, &op.axes)).then_some(row)?
+            }
+            (archetype, _) => archetype.clone(),
+        };
+        let fits = match &archetype {
+            Archetype::Map { numel } => {
+                node.spec.shape.numel() == *numel
+                    && reads.iter().all(|&read| trace.reads_in_place(self.recording, read))
+            }
+            Archetype::Contract { node: anchor } => {
+                !is_anchor(&node.op)
+                    && node.spec.shape == *self.shape(*anchor)
+                    && self.heaviness[id.index()] <= EPILOGUE
+                    && reads.iter().all(|&read| {
+                        *self.shape(read) == node.spec.shape && trace.reads_in_place(self.recording, read)
+                    })
+            }
+            Archetype::Row { shape, axes } => {
+                let whole = trace.shape == *shape;
+                let result = trace.shape == shape.reduced(axes) && !is_anchor(&node.op);
+                let same_axes = match &node.op {
+                    Op::Reduce(op) => op.axes == *axes,
+                    Op::Contract(_) => false,
+                    // A map over the whole runs beside the reduction only where rows are many.
+                    _ => !whole || is_row(shape, axes),
+                };
+                same_axes
+                    && (whole || result)
+                    && reads.iter().all(|&read| {
+                        let same = *self.shape(read) == trace.shape && trace.reads_in_place(self.recording, read);
+                        same || whole && trace.reads_result(self.recording, read, axes)
+                    })
+            }
+        };
+        fits.then_some(archetype)
+    }
+
+    /// Whether the kernel's bindings suffice for one more node.
+    fn fits(&self, kernel: usize, id: NodeId, trace: &Trace) -> bool {
+        let kernel_nodes = &self.fused.kernels[kernel].nodes;
+        let mut bound: HashSet<NodeId> = trace.reads().chain([id]).collect();
+        for node in kernel_nodes {
+            bound.insert(*node);
+            bound.extend(self.fused.traces[node.index()].iter().flat_map(Trace::reads));
+        }
+        bound.len() <= self.budget.bindings
+    }
+}
+
+/// Whether the reduced axes are the innermost ones, in rows short enough for one workgroup.
+pub fn is_row(shape: &Shape, axes: &[usize]) -> bool {
+    let wide = |axis: &usize| shape[*axis] > 1;
+    let first = axes.iter().copied().filter(wide).min().unwrap_or(shape.rank());
+    let innermost = (first..shape.rank()).all(|axis| axes.contains(&axis) || shape[axis] == 1);
+    innermost && axes.iter().map(|&axis| shape[axis]).product::<usize>() <= ROW
+}
+
+/// Says that `before` must run before `after`.
+pub fn add_edge(ancestors: &mut [HashSet<usize>], before: usize, after: usize) {
+    let mut all: Vec<usize> = ancestors[before].iter().copied().collect();
+    all.push(before);
+    if all.iter().all(|kernel| ancestors[after].contains(kernel)) {
+        return;
+    }
+    for (kernel, set) in ancestors.iter_mut().enumerate() {
+        if kernel == after || set.contains(&after) {
+            set.extend(all.iter().copied());
+        }
+    }
+}
+
+/// Works out what each kernel reads from memory and which of its nodes it has to write.
+fn settle(fused: &mut Fused, roots: &[NodeId], stored: &[bool]) {
+    let mut needed: HashSet<NodeId> = roots.iter().copied().collect();
+    for kernel in 0..fused.kernels.len() {
+        let nodes = fused.kernels[kernel].nodes.clone();
+        let mut loads: Vec<NodeId> = nodes
+            .iter()
+            .filter_map(|node| fused.traces[node.index()].as_ref())
+            .flat_map(Trace::reads)
+            .filter(|read| stored[read.index()] && fused.owner[read.index()] != Some(kernel))
+            .collect();
+        loads.sort_unstable();
+        loads.dedup();
+        needed.extend(loads.iter().copied());
+        fused.kernels[kernel].loads = loads;
+    }
+    for kernel in &mut fused.kernels {
+        kernel.stores = kernel.nodes.iter().copied().filter(|node| needed.contains(node)).collect();
+    }
+}

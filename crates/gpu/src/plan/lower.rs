@@ -1,0 +1,201 @@
+//! Rewrites operations that have no kernel of their own into reductions, contractions and maps, and
+//! splits reductions that are too long for one invocation or leave the device idle.
+//!
+//! Graph to graph: what comes out is an ordinary recording that the interpreter can check.
+
+use std::collections::HashSet;
+
+use wgrad_core::ops::{Contract, Detach, Pad, Reduce, ReduceKind, ScatterAdd};
+use wgrad_core::{DType, Graph, Node, NodeId, Op, Recording, Shape, Tensor};
+
+/// A chunk of a split reduction has about this many elements.
+const CHUNK: usize = 1024;
+/// A reduction longer than this is split however many results it has: some software drivers end an
+/// invocation after 65,535 loop iterations.
+const LONGEST: usize = 16 * 1024;
+/// A reduction with at least this many results keeps the device busy without being split.
+const ENOUGH_RESULTS: usize = 4096;
+/// Running sums are computed directly over blocks of this many elements.
+const SCAN_BLOCK: usize = 32;
+
+/// The lowered recording and the new ids of the outputs.
+pub fn lower(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeId>) {
+    let graph = Graph::new(recording.mode);
+    let mut renamed: Vec<Tensor> = Vec::with_capacity(recording.nodes.len());
+    for node in &recording.nodes {
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|id| &renamed[id.index()]).collect();
+        let tensor = graph.located(node.location, || match &node.op {
+            Op::ArgMax(op) => arg_max(inputs[0], op.axis),
+            Op::ScatterAdd(op) => scatter_add(inputs[0], inputs[1], op),
+            Op::CumSum(op) => cum_sum(inputs[0], op.axis),
+            Op::Reduce(op) => reduce(inputs[0], op),
+            Op::Contract(op) => contract(inputs[0], inputs[1], op),
+            op => graph.record(op.clone(), &inputs),
+        });
+        debug_assert!(tensor.spec() == node.spec, "lowering {} changed its spec", node.op.name());
+        renamed.push(tensor);
+    }
+    let rename = |id: &NodeId| renamed[id.index()].id();
+    let mut lowered = recording.clone();
+    lowered.nodes = graph.recording().nodes;
+    lowered.errors = graph.recording().errors;
+    lowered.assigns.iter_mut().for_each(|(_, id)| *id = rename(id));
+    lowered.probes.iter_mut().for_each(|(_, id)| *id = rename(id));
+    (lowered, outputs.iter().map(rename).collect())
+}
+
+/// Gives every variable's new value a node of its own, the place that it is written to: a copy where the
+/// value lies in memory before the step begins, or is already another variable's.
+pub fn own_assigned_values(mut recording: Recording) -> Recording {
+    let mut taken = HashSet::new();
+    for at in 0..recording.assigns.len() {
+        let value = recording.assigns[at].1;
+        let node = recording.node(value);
+        let placed = matches!(node.op, Op::Input(_) | Op::Variable(_) | Op::Constant(_));
+        if placed || !taken.insert(value) {
+            let copy = Node { op: Detach.into(), inputs: vec![value], ..node.clone() };
+            recording.assigns[at].1 = NodeId(recording.nodes.len() as u32);
+            recording.nodes.push(copy);
+        }
+    }
+    recording
+}
+
+/// The first position of the maximum: n − 1 − max over positions i that hold it of (n − 1 − i).
+fn arg_max(x: &Tensor, axis: usize) -> Tensor {
+    let shape = x.shape();
+    let axes = [axis];
+    let last = shape[axis].saturating_sub(1) as f64;
+    let largest = x.max_keep(&axes[..]);
+    let from_end = last - x.graph().iota(&shape, axis, DType::U32);
+    let candidates = x.eq(&largest).select(&from_end, &from_end.zeros_like());
+    last - reduce(&candidates, &Reduce { kind: ReduceKind::Max, axes: vec![axis] })
+}
+
+/// Every result position sums the operand elements whose index names it.
+fn scatter_add(x: &Tensor, index: &Tensor, op: &ScatterAdd) -> Tensor {
+    let shape = x.shape();
+    let (axis, size) = (op.axis, op.size);
+    // […, j, i, …]: result positions j beside operand positions i.
+    let mut spread = shape.to_vec();
+    spread.insert(axis, size);
+    let beside = |tensor: &Tensor| tensor.unsqueeze(axis as isize).expand(&spread[..]);
+    let position = x.graph().iota(&spread[..], axis, DType::U32);
+    let hit = beside(index).eq(&position);
+    let picked = hit.select(&beside(x), &beside(x).zeros_like());
+    let summed = reduce(&picked, &Reduce { kind: ReduceKind::Sum, axes: vec![axis + 1] });
+    summed.squeeze(axis as isize + 1)
+}
+
+/// Running sums within blocks, plus the running sum of the blocks before.
+fn cum_sum(x: &Tensor, axis: usize) -> Tensor {
+    let shape = x.shape();
+    let n = shape[axis];
+    if n <= SCAN_BLOCK {
+        // […, i, j, …]: the elements j up to each i.
+        let mut spread = shape.to_vec();
+        spread.insert(axis, n);
+        let terms = x.unsqueeze(axis as isize).expand(&spread[..]);
+        let i = x.graph().iota(&spread[..], axis, DType::U32);
+        let j = x.graph().iota(&spread[..], axis + 1, DType::U32);
+        let kept = j.le(&i).select(&terms, &terms.zeros_like());
+        return kept.sum(&[axis + 1][..]);
+    }
+    let blocks = n.div_ceil(SCAN_BLOCK);
+    let padded = pad_end(x, axis, blocks * SCAN_BLOCK - n, 0.0);
+    let mut split = shape.to_vec();
+    split[axis] = blocks;
+    split.insert(axis + 1, SCAN_BLOCK);
+    let inside = cum_sum(&padded.reshape(split), axis + 1);
+    let last = axis as isize + 1;
+    let totals = cum_sum(&inside.slice(last, SCAN_BLOCK - 1..SCAN_BLOCK).squeeze(last), axis);
+    let mut shift = vec![(0, 0); shape.rank()];
+    shift[axis] = (1, 0);
+    let before = totals.pad(&shift, 0.0).slice(axis as isize, 0..blocks).unsqueeze(last);
+    let mut joined = shape.to_vec();
+    joined[axis] = blocks * SCAN_BLOCK;
+    (inside + before).reshape(joined).slice(axis as isize, 0..n)
+}
+
+fn pad_end(x: &Tensor, axis: usize, amount: usize, value: f64) -> Tensor {
+    if amount == 0 {
+        return x.clone();
+    }
+    let rank = x.rank();
+    let mut high = vec![0; rank];
+    high[axis] = amount;
+    let op = Pad { low: vec![0; rank], high, interior: vec![0; rank], value_bits: value.to_bits() };
+    x.graph().record(op, &[x])
+}
+
+/// How many parts an extent is cut into so that a part has about `chunk` elements; an exact divisor
+/// near that size if there is one.
+fn parts(extent: usize, chunk: usize) -> usize {
+    let wanted = extent.div_ceil(chunk).max(1);
+    let near = wanted..=(2 * wanted).min(extent);
+    near.into_iter().find(|parts| extent % parts == 0).unwrap_or(wanted)
+}
+
+fn reduce(x: &Tensor, op: &Reduce) -> Tensor {
+    let shape = x.shape();
+    let length: usize = op.axes.iter().map(|&axis| shape[axis]).product();
+    let results = shape.numel() / length.max(1);
+    let long = length > LONGEST || (length > 2 * CHUNK && results < ENOUGH_RESULTS);
+    let widest = op.axes.iter().copied().max_by_key(|&axis| shape[axis]);
+    let Some(axis) = widest.filter(|&axis| long && shape[axis] > 1) else {
+        return x.graph().record(op.clone(), &[x]);
+    };
+    // Cut the widest axis, reduce within the parts, then over them.
+    let count = parts(shape[axis], (CHUNK * shape[axis] / length).max(1));
+    if count <= 1 {
+        return x.graph().record(op.clone(), &[x]);
+    }
+    let each = shape[axis].div_ceil(count);
+    let identity = op.kind.identity(x.dtype());
+    let padded = pad_end(x, axis, each * count - shape[axis], identity);
+    let mut split = shape.to_vec();
+    split[axis] = count;
+    split.insert(axis + 1, each);
+    let inner_axes = op.axes.iter().map(|&a| if a >= axis { a + 1 } else { a }).collect();
+    let partial = x.graph().record(Reduce { kind: op.kind, axes: inner_axes }, &[&padded.reshape(split)]);
+    let total = reduce(&partial, &Reduce { kind: op.kind, axes: vec![axis] });
+    total.reshape(shape.reduced(&op.axes))
+}
+
+/// Splits a long inner axis when the result alone would not keep the device busy.
+fn contract(a: &Tensor, b: &Tensor, op: &Contract) -> Tensor {
+    let (a_spec, b_spec) = (a.spec(), b.spec());
+    let inner = op.inner();
+    let extent = |label: u8| op.extent(label, &a_spec, &b_spec);
+    let length: usize = inner.iter().map(|&label| extent(label)).product();
+    let results: usize = op.out.iter().map(|&label| extent(label)).product();
+    let widest = inner.iter().copied().max_by_key(|&label| extent(label));
+    let long = length > LONGEST || (length >= 2 * CHUNK && results < 16 * ENOUGH_RESULTS);
+    let Some(label) = widest.filter(|&label| long && extent(label) > 1 && results > 0) else {
+        return a.graph().record(op.clone(), &[a, b]);
+    };
+    let chunk = (results / 16).clamp(CHUNK / 2, LONGEST);
+    let whole = extent(label);
+    let count = parts(whole, (chunk * whole / length).max(1));
+    if count <= 1 {
+        return a.graph().record(op.clone(), &[a, b]);
+    }
+    let each = whole.div_ceil(count);
+    let part = (0..=u8::MAX).find(|l| !op.a.contains(l) && !op.b.contains(l)).unwrap_or(0);
+    let cut = |tensor: &Tensor, labels: &[u8]| {
+        let axis = labels.iter().position(|&l| l == label).unwrap_or(0);
+        let padded = pad_end(tensor, axis, each * count - whole, 0.0);
+        let mut shape = tensor.shape().to_vec();
+        shape[axis] = count;
+        shape.insert(axis + 1, each);
+        let mut labels = labels.to_vec();
+        labels.insert(axis, part);
+        (padded.reshape(shape), labels)
+    };
+    let ((a, a_labels), (b, b_labels)) = (cut(a, &op.a), cut(b, &op.b));
+    let out = [&[part], &op.out[..]].concat();
+    let partial = a.graph().record(Contract { a: a_labels, b: b_labels, out }, &[&a, &b]);
+    let summed = reduce(&partial, &Reduce { kind: ReduceKind::Sum, axes: vec![0] });
+    let shape: Shape = op.out.iter().map(|&l| extent(l)).collect();
+    summed.reshape(shape)
+}

@@ -1,0 +1,95 @@
+//! From a recording to kernels: each pass takes a plan's parts and returns more of them.
+//!
+//! simplify → [`lower`] → simplify → [`fuse`] (what is stored, which nodes share a kernel) → [`schedule`] (order)
+//! → [`memory`] (places). Nothing here knows WGSL or wgpu.
+
+pub mod explain;
+pub mod fuse;
+pub mod index;
+pub mod lower;
+pub mod memory;
+pub mod schedule;
+pub mod views;
+
+use std::sync::Arc;
+
+use wgrad_core::{DType, NodeId, Recording, Shape};
+
+/// What a kernel iterates over.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Archetype {
+    /// One element at a time.
+    Map {
+        /// The number of elements.
+        numel: usize,
+    },
+    /// Reductions along some axes, and maps over the whole and over the results.
+    Row {
+        /// What is reduced.
+        shape: Shape,
+        /// Along which axes.
+        axes: Vec<usize>,
+    },
+    /// A contraction and maps over its result.
+    Contract {
+        /// The contraction.
+        node: NodeId,
+    },
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// What it iterates over.
+    pub archetype: Archetype,
+    /// The nodes it was made for, in topological order.
+    pub nodes: Vec<NodeId>,
+    /// Those of them that are written to memory.
+    pub stores: Vec<NodeId>,
+    /// The nodes it reads from memory.
+    pub loads: Vec<NodeId>,
+}
+
+/// Where a value lies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// In the program's workspace, from a byte offset.
+    Workspace {
+        /// Byte offset.
+        offset: u64,
+        /// Byte length.
+        bytes: u64,
+    },
+    /// In the state, under a variable's name.
+    State(Arc<str>),
+}
+
+impl Place {
+    /// The alignment of values in the workspace and the state: WebGPU's guaranteed
+    /// `min_storage_buffer_offset_alignment`.
+    pub const ALIGNMENT: u64 = 256;
+}
+
+/// The bytes a value takes in memory, padded to whole 16-byte groups.
+pub fn bytes_of(dtype: DType, shape: &Shape) -> u64 {
+    ((shape.numel() * dtype.size()) as u64).next_multiple_of(16).max(16)
+}
+
+/// Everything known about a program before code is written.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The lowered graph.
+    pub recording: Recording,
+    /// The nodes the user asked for.
+    pub outputs: Vec<NodeId>,
+    /// Dispatches in order.
+    pub kernels: Vec<Kernel>,
+    /// Where each stored node lies, by node.
+    pub places: Vec<Option<Place>>,
+    /// Copies into variables that could not be updated in place: (node, variable).
+    pub copies: Vec<(NodeId, Arc<str>)>,
+    /// Bytes of the workspace.
+    pub workspace: u64,
+    /// Bytes of the workspace that no plan could do without: the most that is alive at once.
+    pub lower_bound: u64,
+}

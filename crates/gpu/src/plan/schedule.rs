@@ -1,0 +1,90 @@
+//! Orders kernels, and decides which variables are updated in place.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use wgrad_core::{NodeId, Op, Recording};
+
+use super::fuse::{Fused, add_edge};
+use super::{Archetype, Kernel};
+
+/// Kernels in order of execution and how variables get their new values.
+pub struct Schedule {
+    /// Kernels in order.
+    pub kernels: Vec<Kernel>,
+    /// Nodes written straight into a variable.
+    pub in_place: Vec<(NodeId, Arc<str>)>,
+    /// Nodes copied into a variable when the step ends.
+    pub copies: Vec<(NodeId, Arc<str>)>,
+}
+
+/// Orders the kernels of a fused recording.
+pub fn schedule(recording: &Recording, mut fused: Fused) -> Schedule {
+    let (mut in_place, mut copies) = (vec![], vec![]);
+    for (var, node) in &recording.assigns {
+        let name: Arc<str> = var.name().into();
+        if update_in_place(recording, &mut fused, &name, *node) {
+            in_place.push((*node, name));
+        } else {
+            copies.push((*node, name));
+        }
+    }
+    Schedule { kernels: in_order(fused), in_place, copies }
+}
+
+/// Whether the kernel of `node` may write into the variable: every other kernel that reads the old value
+/// can run before it, and it reads the old value only where it writes.
+fn update_in_place(recording: &Recording, fused: &mut Fused, name: &str, node: NodeId) -> bool {
+    let Some(writer) = fused.owner[node.index()] else { return false };
+    let reads_variable = |id: NodeId| match &recording.node(id).op {
+        Op::Variable(variable) => *variable.name == *name,
+        _ => false,
+    };
+    let mut readers = vec![];
+    for kernel in 0..fused.kernels.len() {
+        let reads: Vec<NodeId> =
+            fused.kernels[kernel].loads.iter().copied().filter(|&id| reads_variable(id)).collect();
+        if reads.is_empty() {
+            continue;
+        }
+        if kernel != writer {
+            readers.push(kernel);
+            continue;
+        }
+        let is_contract = matches!(fused.kernels[writer].archetype, Archetype::Contract { .. });
+        for &member in &fused.kernels[writer].nodes.clone() {
+            let anchored = matches!(recording.node(member).op, Op::Contract(_)) || is_contract;
+            let Some(trace) = fused.traces[member.index()].as_mut() else { return false };
+            for &read in &reads {
+                let touches = trace.reads().any(|id| id == read);
+                if touches && (anchored || !trace.reads_in_place(recording, read)) {
+                    return false;
+                }
+            }
+        }
+    }
+    if readers.iter().any(|reader| fused.ancestors[*reader].contains(&writer)) {
+        return false;
+    }
+    readers.into_iter().for_each(|reader| add_edge(&mut fused.ancestors, reader, writer));
+    true
+}
+
+/// Among the kernels whose predecessors have run, the one recorded first goes first.
+fn in_order(fused: Fused) -> Vec<Kernel> {
+    let rank = |kernel: usize| fused.kernels[kernel].nodes.first().copied();
+    let mut waiting: BTreeSet<(Option<NodeId>, usize)> =
+        (0..fused.kernels.len()).map(|kernel| (rank(kernel), kernel)).collect();
+    let mut done: HashSet<usize> = HashSet::new();
+    let mut order = vec![];
+    while let Some(&next) = waiting
+        .iter()
+        .find(|(_, kernel)| fused.ancestors[*kernel].iter().all(|ancestor| done.contains(ancestor)))
+    {
+        waiting.remove(&next);
+        done.insert(next.1);
+        order.push(fused.kernels[next.1].clone());
+    }
+    debug_assert!(waiting.is_empty(), "kernels depend on each other in a circle");
+    order
+}

@@ -1,0 +1,367 @@
+//! A compiled graph: pipelines and everything around them, prepared once.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use wgrad_core::batch::{Batch, BatchAllocator, Layout};
+use wgrad_core::simplify::simplify;
+use wgrad_core::{Array, DType, Graph, Mode, NodeId, Op, Recording, Tensor, TensorSpec, Var};
+
+use crate::codegen::{self, Source};
+use crate::device::{Gpu, Pipeline, lock};
+use crate::error::Error;
+use crate::plan::fuse::{Budget, fuse};
+use crate::plan::{Place, Plan, lower, memory, schedule};
+use crate::run::Reader;
+use crate::staging::{Ring, Shared};
+use crate::state::State;
+
+/// What is known of a program before it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Compute dispatches of a run.
+    pub dispatches: usize,
+    /// Bytes of the workspace: every intermediate of a run at its peak.
+    pub peak_bytes: u64,
+    /// The most bytes that are alive at once: no plan can do with less.
+    pub lower_bound: u64,
+    /// Floating-point operations of a run.
+    pub flops: u64,
+    /// Bytes that kernels read and write in a run, each tensor counted once per kernel.
+    pub bytes: u64,
+}
+
+/// One dispatch, ready to be recorded.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) places: Vec<Place>,
+    pub(crate) grid: [u32; 3],
+}
+
+/// A value that is read back: where it lies in the workspace or state, and what it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Result_ {
+    pub(crate) place: Place,
+    pub(crate) spec: TensorSpec,
+    /// Its byte offset in the readback buffer.
+    pub(crate) offset: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) gpu: Gpu,
+    pub(crate) plan: Plan,
+    pub(crate) stats: Stats,
+    pub(crate) inputs: Vec<(Arc<str>, TensorSpec)>,
+    pub(crate) input_places: Vec<Place>,
+    pub(crate) dispatches: Vec<Dispatch>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) workspace: wgpu::Buffer,
+    pub(crate) constants: Vec<(u64, Vec<u8>)>,
+    /// Outputs, then probes.
+    pub(crate) results: Vec<Result_>,
+    pub(crate) outputs: usize,
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) reader: Arc<Reader>,
+    groups: Mutex<VecDeque<(u64, Arc<Vec<wgpu::BindGroup>>)>>,
+}
+
+/// A compiled graph. Clones share it.
+///
+/// ```no_run
+/// use wgrad_core::{F32, Mode, Vars, batch::Batch};
+/// use wgrad_gpu::Gpu;
+/// let gpu = Gpu::new()?;
+/// let program = gpu.compile(Mode::Eval, |g| [g.input("x", [3], F32).square()])?;
+/// let mut state = gpu.init(&Vars::new(), 0)?;
+/// let outputs = program.run(&mut state, Batch::new().with("x", [3], &[1f32, 2.0, 3.0]))?;
+/// assert_eq!(outputs.get(0)?.data, [1.0, 4.0, 9.0]);
+/// # Ok::<(), wgrad_gpu::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub(crate) inner: Arc<Compiled>,
+}
+
+impl Gpu {
+    /// Records a graph and compiles it. The closure returns the outputs; a mistake made while recording is
+    /// returned with its place in the user's code. In [`Mode::Train`] every run adds one to the state's
+    /// step.
+    pub fn compile<O: AsRef<[Tensor]>>(
+        &self,
+        mode: Mode,
+        record: impl FnOnce(&Graph) -> O,
+    ) -> Result<Program, Error> {
+        let graph = Graph::new(mode);
+        let outputs = record(&graph);
+        if mode == Mode::Train {
+            let step = graph.var(&Var::step());
+            graph.assign(&Var::step(), &(&step + graph.scalar(1.0, DType::U32)));
+        }
+        let outputs = outputs.as_ref();
+        if let Some(foreign) = outputs.iter().find(|output| !output.graph().same(&graph)) {
+            foreign.fail("compile", "this output was recorded in another graph");
+            foreign.graph().recording().check()?;
+        }
+        let outputs: Vec<NodeId> = outputs.iter().map(Tensor::id).collect();
+        self.compile_recording(&graph.recording(), &outputs)
+    }
+
+    /// Compiles a finished recording.
+    pub fn compile_recording(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Program, Error> {
+        recording.check()?;
+        let plan = self.plan(recording, outputs)?;
+        self.check_limits(&plan)?;
+        let shaping = self.shaping();
+        let sources: Vec<Source> = plan
+            .kernels
+            .iter()
+            .map(|kernel| codegen::generate(&plan, kernel, &shaping))
+            .collect::<Result<_, _>>()?;
+        let dispatches = sources
+            .iter()
+            .map(|source| {
+                let pipeline = self.pipeline(&source.wgsl, source.places.len())?;
+                Ok(Dispatch { pipeline, places: source.places.clone(), grid: source.grid })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        self.assemble(recording, plan, sources, dispatches)
+    }
+
+    /// Plans a recording without compiling anything.
+    pub fn plan(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Plan, Error> {
+        let simple = simplify(recording, outputs);
+        let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs);
+        lowered.check()?;
+        let simple = simplify(&lowered, &outputs);
+        let (recording, outputs) = (lower::own_assigned_values(simple.recording), simple.outputs);
+        self.check_dtypes(&recording)?;
+        let mut roots = outputs.clone();
+        roots.extend(recording.assigns.iter().map(|(_, id)| *id));
+        roots.extend(recording.probes.iter().map(|(_, id)| *id));
+        let budget = Budget { bindings: self.bindings(), fuse: self.options().fuse };
+        let fused = fuse(&recording, &roots, budget);
+        let schedule = schedule::schedule(&recording, fused);
+        Ok(memory::place(recording, outputs, schedule))
+    }
+
+    fn check_dtypes(&self, recording: &Recording) -> Result<(), Error> {
+        let has_half = self.inner.device.features().contains(wgpu::Features::SHADER_F16);
+        let half = recording.nodes.iter().find(|node| node.spec.dtype == DType::F16);
+        match half.filter(|_| !has_half) {
+            Some(node) => Err(Error::Unsupported {
+                adapter: self.info().name.clone(),
+                what: format!("f16, which `{}` at {} needs", node.op.name(), node.location),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_limits(&self, plan: &Plan) -> Result<(), Error> {
+        let limits = self.inner.device.limits();
+        let nodes = plan.recording.nodes.iter().zip(&plan.places);
+        let mut stored: Vec<_> = nodes.filter(|(_, place)| place.is_some()).map(|(node, _)| node).collect();
+        stored.sort_by_key(|node| std::cmp::Reverse(node.spec.bytes()));
+        let binding = stored.first().map_or(0, |node| node.spec.bytes() as u64);
+        let too_large = |what: &str, needed: u64, limit: u64| {
+            let line = |node: &&wgrad_core::Node| {
+                format!("  {} {} ({} bytes) at {}\n", node.op.name(), node.spec, node.spec.bytes(), node.location)
+            };
+            Err(Error::TooLarge {
+                adapter: self.info().name.clone(),
+                what: what.into(),
+                needed,
+                limit,
+                largest: stored.iter().take(5).map(line).collect(),
+            })
+        };
+        if binding > limits.max_storage_buffer_binding_size {
+            return too_large("for one tensor", binding, limits.max_storage_buffer_binding_size);
+        }
+        if plan.workspace > limits.max_buffer_size {
+            return too_large("for intermediates", plan.workspace, limits.max_buffer_size);
+        }
+        Ok(())
+    }
+
+    fn assemble(
+        &self,
+        recording: &Recording,
+        plan: Plan,
+        sources: Vec<Source>,
+        dispatches: Vec<Dispatch>,
+    ) -> Result<Program, Error> {
+        let usage =
+            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let workspace = self.buffer("workspace", plan.workspace, usage)?;
+        let inputs = plan.recording.inputs();
+        let mut places = vec![];
+        let mut layout = Layout::new();
+        for (name, spec) in &inputs {
+            layout = layout.field(name, spec.clone());
+            let is_this = |node: &wgrad_core::Node| matches!(&node.op, Op::Input(op) if op.name == *name);
+            let node = plan.recording.nodes.iter().position(is_this);
+            let place = node.and_then(|node| plan.places[node].clone());
+            places.push(place.ok_or_else(|| Error::Internal(format!("input `{name}` has no place")))?);
+        }
+        let bounds = recording.bounds.iter().map(|(name, bound)| (name.to_string(), *bound)).collect();
+        let ring = Arc::new(Ring::new(self, layout.bytes(), bounds)?);
+        let mut offset = 0;
+        let mut results = vec![];
+        for id in plan.outputs.iter().chain(plan.recording.probes.iter().map(|(_, id)| id)) {
+            let spec = plan.recording.node(*id).spec.clone();
+            let place = plan.places[id.index()].clone();
+            let place = place.ok_or_else(|| Error::Internal(format!("output %{} has no place", id.0)))?;
+            let bytes = crate::plan::bytes_of(spec.dtype, &spec.shape);
+            results.push(Result_ { place, spec, offset });
+            offset += bytes;
+        }
+        let reader = Arc::new(Reader::new(self, offset)?);
+        let constants = constants(&plan);
+        let stats = Stats {
+            dispatches: dispatches.len(),
+            peak_bytes: plan.workspace,
+            lower_bound: plan.lower_bound,
+            flops: plan.flops(),
+            bytes: plan.kernels.iter().map(|kernel| plan.kernel_bytes(kernel)).sum(),
+        };
+        for (offset, bytes) in &constants {
+            self.inner.queue.write_buffer(&workspace, *offset, bytes);
+        }
+        self.check()?;
+        let outputs = plan.outputs.len();
+        let inner = Compiled {
+            gpu: self.clone(),
+            plan,
+            stats,
+            inputs,
+            input_places: places,
+            dispatches,
+            sources,
+            workspace,
+            constants,
+            results,
+            outputs,
+            ring,
+            reader,
+            groups: Mutex::default(),
+        };
+        Ok(Program { inner: Arc::new(inner) })
+    }
+
+    /// Computes one tensor that depends on no inputs and no variables; waits for it.
+    pub fn eval(&self, tensor: &Tensor) -> Result<Array, Error> {
+        let program = self.compile_recording(&tensor.graph().recording(), &[tensor.id()])?;
+        let mut state = self.init(&wgrad_core::Vars::new(), 0)?;
+        program.run(&mut state, Batch::new())?.get(0)
+    }
+}
+
+/// The constants of a plan that lie in memory: (offset, bytes).
+fn constants(plan: &Plan) -> Vec<(u64, Vec<u8>)> {
+    let nodes = plan.recording.nodes.iter().zip(&plan.places);
+    nodes
+        .filter_map(|(node, place)| match (&node.op, place) {
+            (Op::Constant(constant), Some(Place::Workspace { offset, .. })) => {
+                let mut bytes = node.spec.dtype.encode(&constant.array().data);
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+                Some((*offset, bytes))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+impl Program {
+    /// Names and specs of the inputs that a batch must have.
+    pub fn inputs(&self) -> &[(Arc<str>, TensorSpec)] {
+        &self.inner.inputs
+    }
+
+    /// A ring of mapped staging buffers: a loader that allocates here writes straight into memory that the
+    /// device copies from.
+    pub fn staging(&self) -> Arc<dyn BatchAllocator> {
+        Arc::new(Shared(self.inner.ring.clone()))
+    }
+
+    /// What is known before running.
+    pub fn stats(&self) -> &Stats {
+        &self.inner.stats
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.inner.plan
+    }
+
+    /// A listing of the kernels, what was fused into each, bytes, flops and places in memory.
+    pub fn explain(&self) -> String {
+        self.inner.plan.explain()
+    }
+
+    /// The WGSL of every kernel, in the order of execution.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        self.inner.sources.iter().map(|source| source.wgsl.as_str())
+    }
+
+    /// The bind groups for a state, made when a program first meets it.
+    pub(crate) fn bind_groups(&self, state: &State) -> Result<Arc<Vec<wgpu::BindGroup>>, Error> {
+        /// States whose bind groups are kept.
+        const KEPT: usize = 4;
+        let this = &self.inner;
+        let mut known = lock(&this.groups);
+        if let Some((_, groups)) = known.iter().find(|(id, _)| *id == state.id) {
+            return Ok(groups.clone());
+        }
+        for node in &this.plan.recording.nodes {
+            let Op::Variable(variable) = &node.op else { continue };
+            let slot = state.slot(&variable.name)?;
+            if slot.spec != variable.spec {
+                let message = format!("it is {} in the state, {} in the program", slot.spec, variable.spec);
+                return Err(Error::Variable { name: variable.name.to_string(), message });
+            }
+        }
+        let groups = this.dispatches.iter().map(|dispatch| self.bind(dispatch, state)).collect::<Result<_, _>>()?;
+        let groups: Arc<Vec<wgpu::BindGroup>> = Arc::new(groups);
+        known.push_back((state.id, groups.clone()));
+        if known.len() > KEPT {
+            known.pop_front();
+        }
+        Ok(groups)
+    }
+
+    fn bind(&self, dispatch: &Dispatch, state: &State) -> Result<wgpu::BindGroup, Error> {
+        let this = &self.inner;
+        let mut entries = vec![];
+        for (number, place) in dispatch.places.iter().enumerate() {
+            let (buffer, offset, bytes) = self.locate(place, state)?;
+            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset,
+                size: wgpu::BufferSize::new(bytes),
+            });
+            entries.push(wgpu::BindGroupEntry { binding: number as u32, resource });
+        }
+        this.gpu.inner.count.bind_groups.fetch_add(1, Ordering::Relaxed);
+        let descriptor =
+            wgpu::BindGroupDescriptor { label: None, layout: &dispatch.pipeline.layout, entries: &entries };
+        Ok(this.gpu.inner.device.create_bind_group(&descriptor))
+    }
+
+    /// The buffer, offset and length behind a place.
+    pub(crate) fn locate<'a>(
+        &'a self,
+        place: &Place,
+        state: &'a State,
+    ) -> Result<(&'a wgpu::Buffer, u64, u64), Error> {
+        match place {
+            Place::Workspace { offset, bytes } => Ok((&self.inner.workspace, *offset, *bytes)),
+            Place::State(name) => {
+                let slot = state.slot(name)?;
+                Ok((&state.buffer, slot.offset, slot.bytes))
+            }
+        }
+    }
+}

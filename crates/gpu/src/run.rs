@@ -1,0 +1,291 @@
+//! One step: one submission that copies the batch in, dispatches every kernel and copies the outputs to
+//! where the host can read them, later.
+
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use wgrad_core::Array;
+use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout};
+
+use crate::device::{Gpu, lock};
+use crate::error::Error;
+use crate::program::{Compiled, Program};
+use crate::staging::Staged;
+use crate::state::State;
+
+/// Readback buffers that exist from the start; more are made only if more outputs are held unread.
+const READS: usize = 4;
+
+/// A readback buffer and whether it is mapped.
+#[derive(Clone, Debug)]
+struct Slot {
+    buffer: wgpu::Buffer,
+    mapped: Arc<AtomicBool>,
+    pending: Arc<AtomicBool>,
+}
+
+/// The readback buffers of a program.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    gpu: Gpu,
+    bytes: u64,
+    free: Mutex<Vec<Slot>>,
+}
+
+impl Reader {
+    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Result<Self, Error> {
+        let this = Self { gpu: gpu.clone(), bytes, free: Mutex::default() };
+        if bytes > 0 {
+            let slots = (0..READS).map(|_| this.slot()).collect::<Result<Vec<_>, _>>()?;
+            *lock(&this.free) = slots;
+        }
+        Ok(this)
+    }
+
+    fn slot(&self) -> Result<Slot, Error> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.gpu.buffer("readback", self.bytes, usage)?;
+        Ok(Slot { buffer, mapped: Arc::default(), pending: Arc::default() })
+    }
+
+    /// A buffer that the device may write to. One that was dropped unread is waited for.
+    fn take(&self) -> Result<Slot, Error> {
+        let mut free = lock(&self.free);
+        let idle = free.iter().position(|slot| !slot.pending.load(Ordering::Acquire));
+        let slot = match idle {
+            Some(at) => free.remove(at),
+            None if free.is_empty() => return self.slot(),
+            None => {
+                let slot = free.remove(0);
+                drop(free);
+                while slot.pending.load(Ordering::Acquire) {
+                    self.gpu.wait(None)?;
+                }
+                slot
+            }
+        };
+        if slot.mapped.swap(false, Ordering::AcqRel) {
+            slot.buffer.unmap();
+        }
+        Ok(slot)
+    }
+}
+
+impl Program {
+    /// Runs one step. Returns as soon as the work is submitted; what it computes can be waited for in the
+    /// [`Outputs`].
+    pub fn run(&self, state: &mut State, batch: Batch) -> Result<Outputs, Error> {
+        let this = &self.inner;
+        let gpu = &this.gpu;
+        gpu.check()?;
+        let groups = self.bind_groups(state)?;
+        self.check_batch(&batch.layout)?;
+        let layout = batch.layout.clone();
+        let staged = if this.inputs.is_empty() { None } else { self.stage(batch)?.seal() };
+        let slot = if this.results.is_empty() { None } else { Some(this.reader.take()?) };
+        if gpu.options().poison {
+            self.poison();
+        }
+
+        let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for ((name, spec), place) in this.inputs.iter().zip(&this.input_places) {
+            let (Some(source), Some(field)) = (&staged, layout.get(name)) else { continue };
+            let (to, offset, _) = self.locate(place, state)?;
+            let bytes = (spec.bytes() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+            encoder.copy_buffer_to_buffer(source, field.offset as u64, to, offset, bytes);
+        }
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for (dispatch, group) in this.dispatches.iter().zip(groups.iter()) {
+                pass.set_pipeline(&dispatch.pipeline.pipeline);
+                pass.set_bind_group(0, group, &[]);
+                let [x, y, z] = dispatch.grid;
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        for (node, name) in &this.plan.copies {
+            let place = this.plan.places[node.index()].as_ref();
+            let place = place.ok_or_else(|| Error::Internal(format!("%{} has no place", node.0)))?;
+            let (from, offset, bytes) = self.locate(place, state)?;
+            let slot = state.slot(name)?;
+            encoder.copy_buffer_to_buffer(from, offset, &state.buffer, slot.offset, bytes);
+        }
+        if let Some(slot) = &slot {
+            for result in &this.results {
+                let (from, offset, bytes) = self.locate(&result.place, state)?;
+                encoder.copy_buffer_to_buffer(from, offset, &slot.buffer, result.offset, bytes);
+            }
+        }
+        let submission = gpu.inner.queue.submit([encoder.finish()]);
+        gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+        gpu.inner.count.dispatches.fetch_add(this.dispatches.len() as u64, Ordering::Relaxed);
+        if let Some(buffer) = staged {
+            this.ring.recycle(buffer);
+        }
+        if let Some(slot) = &slot {
+            slot.pending.store(true, Ordering::Release);
+            let (mapped, pending) = (slot.mapped.clone(), slot.pending.clone());
+            slot.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+                mapped.store(result.is_ok(), Ordering::Release);
+                pending.store(false, Ordering::Release);
+            });
+        }
+        // Runs the callbacks of whatever has finished by now; does not wait.
+        let _ = gpu.inner.device.poll(wgpu::PollType::Poll);
+        gpu.check()?;
+        Ok(Outputs { program: this.clone(), slot, submission, data: OnceCell::new() })
+    }
+
+    fn check_batch(&self, layout: &Layout) -> Result<(), Error> {
+        for (name, expected) in &self.inner.inputs {
+            match layout.get(name) {
+                None => {
+                    return Err(Error::MissingInput {
+                        name: name.to_string(),
+                        expected: expected.clone(),
+                        found: layout.fields().iter().map(|field| format!("`{}`", field.name)).collect(),
+                    });
+                }
+                Some(field) if field.spec != *expected => {
+                    return Err(Error::WrongInput {
+                        name: name.to_string(),
+                        expected: expected.clone(),
+                        found: field.spec.clone(),
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch in staging memory: as it is if it was written there, else copied.
+    fn stage(&self, batch: Batch) -> Result<Staged, Error> {
+        let ring = &self.inner.ring;
+        match batch.memory.into_any().downcast::<Staged>() {
+            Ok(staged) if staged.belongs_to(ring) => Ok(*staged),
+            Ok(_) => Err(Error::Internal("a batch staged for another program".into())),
+            Err(memory) => {
+                let host = memory.downcast::<HostMemory>();
+                let host = host.map_err(|_| Error::Internal("a batch in memory of an unknown kind".into()))?;
+                let mut staged = ring.take(&batch.layout)?;
+                for field in batch.layout.fields() {
+                    let end = (field.offset + field.spec.bytes()).next_multiple_of(4).min(host.0.len());
+                    staged.write(field.offset, &host.0[field.offset..end])?;
+                }
+                Ok(staged)
+            }
+        }
+    }
+
+    /// Fills the workspace with NaN, except constants.
+    fn poison(&self) {
+        let this = &self.inner;
+        let nan = vec![0xff; this.workspace.size() as usize];
+        this.gpu.inner.queue.write_buffer(&this.workspace, 0, &nan);
+        for (offset, bytes) in &this.constants {
+            this.gpu.inner.queue.write_buffer(&this.workspace, *offset, bytes);
+        }
+    }
+}
+
+/// What one run computed. Reading waits for that run, and only for it.
+#[derive(Debug)]
+pub struct Outputs {
+    program: Arc<Compiled>,
+    slot: Option<Slot>,
+    submission: wgpu::SubmissionIndex,
+    data: OnceCell<Vec<u8>>,
+}
+
+impl Outputs {
+    /// Whether the values can be read without waiting.
+    pub fn is_ready(&self) -> bool {
+        let _ = self.program.gpu.inner.device.poll(wgpu::PollType::Poll);
+        self.slot.as_ref().is_none_or(|slot| !slot.pending.load(Ordering::Acquire))
+    }
+
+    /// An output by its position in what the recording closure returned; waits for the run.
+    pub fn get(&self, index: usize) -> Result<Array, Error> {
+        if index >= self.program.outputs {
+            let available = format!("{} outputs", self.program.outputs);
+            return Err(Error::NoOutput { what: format!("number {index}"), available });
+        }
+        self.result(index)
+    }
+
+    /// The one number of an output; waits for the run.
+    pub fn scalar(&self, index: usize) -> Result<f64, Error> {
+        let array = self.get(index)?;
+        match array.data[..] {
+            [value] => Ok(value),
+            _ => Err(Error::NoOutput { what: format!("{index} of one number"), available: array.spec.to_string() }),
+        }
+    }
+
+    /// A tensor marked with `probe`; waits for the run.
+    pub fn probe(&self, name: &str) -> Result<Array, Error> {
+        let probes = &self.program.plan.recording.probes;
+        match probes.iter().position(|(known, _)| known == name) {
+            Some(at) => self.result(self.program.outputs + at),
+            None => {
+                let names: Vec<&str> = probes.iter().map(|(known, _)| known.as_str()).collect();
+                let available = format!("the probes {}", names.join(", "));
+                Err(Error::NoOutput { what: format!("`{name}`"), available })
+            }
+        }
+    }
+
+    fn result(&self, index: usize) -> Result<Array, Error> {
+        let result = &self.program.results[index];
+        let bytes = self.bytes()?;
+        let start = result.offset as usize;
+        let data = result.spec.dtype.decode(&bytes[start..start + result.spec.bytes()]);
+        Ok(Array { spec: result.spec.clone(), data })
+    }
+
+    fn bytes(&self) -> Result<&[u8], Error> {
+        if let Some(data) = self.data.get() {
+            return Ok(data);
+        }
+        let Some(slot) = &self.slot else { return Ok(&[]) };
+        if slot.pending.load(Ordering::Acquire) {
+            self.program.gpu.wait(Some(self.submission.clone()))?;
+        }
+        let data = read_mapped(&self.program.gpu, slot)?;
+        Ok(self.data.get_or_init(|| data))
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            lock(&self.program.reader.free).push(slot);
+        }
+    }
+}
+
+fn read_mapped(gpu: &Gpu, slot: &Slot) -> Result<Vec<u8>, Error> {
+    while slot.pending.load(Ordering::Acquire) {
+        gpu.wait(None)?;
+    }
+    let view = slot.buffer.get_mapped_range(..);
+    let view = view.map_err(|error| Error::Driver { what: "a readback".into(), message: error.to_string() })?;
+    Ok(view.to_vec())
+}
+
+/// Reads part of a buffer; waits for everything before.
+pub(crate) fn read_buffer(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, Error> {
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    let to = gpu.buffer("readback", bytes, usage)?;
+    let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    encoder.copy_buffer_to_buffer(buffer, offset, &to, 0, bytes);
+    let slot = Slot { buffer: to, mapped: Arc::default(), pending: Arc::new(AtomicBool::new(true)) };
+    let submission = gpu.inner.queue.submit([encoder.finish()]);
+    gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+    let pending = slot.pending.clone();
+    slot.buffer.map_async(wgpu::MapMode::Read, .., move |_| pending.store(false, Ordering::Release));
+    gpu.wait(Some(submission))?;
+    read_mapped(gpu, &slot)
+}

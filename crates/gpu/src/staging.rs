@@ -1,0 +1,160 @@
+//! A ring of mapped buffers: loader threads write batches straight into memory that the device copies
+//! from, and a step's copy rides in the step's own submission.
+
+use std::any::Any;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use wgrad_core::DType;
+use wgrad_core::batch::{BatchAllocator, BatchError, BatchMemory, Layout};
+
+use crate::device::{Gpu, lock};
+use crate::error::Error;
+
+/// Batches that can be filled or on their way at once.
+const DEPTH: usize = 4;
+
+/// The ring of one program.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    gpu: Gpu,
+    /// (field, bound) pairs that written values are checked against.
+    bounds: Vec<(String, u32)>,
+    free: Arc<(Mutex<Vec<wgpu::Buffer>>, Condvar)>,
+}
+
+impl Ring {
+    pub(crate) fn new(gpu: &Gpu, bytes: usize, bounds: Vec<(String, u32)>) -> Result<Self, Error> {
+        let free = (0..DEPTH).map(|_| mapped(gpu, bytes)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { gpu: gpu.clone(), bounds, free: Arc::new((Mutex::new(free), Condvar::new())) })
+    }
+
+    /// Memory for a batch; waits until there is some.
+    pub(crate) fn take(self: &Arc<Self>, layout: &Arc<Layout>) -> Result<Staged, Error> {
+        let (free, returned) = &*self.free;
+        let mut list = lock(free);
+        let buffer = loop {
+            if let Some(buffer) = list.pop() {
+                break buffer;
+            }
+            // Buffers come back in callbacks, which run when somebody polls the device.
+            let waited = returned.wait_timeout(list, Duration::from_micros(200));
+            drop(waited.unwrap_or_else(std::sync::PoisonError::into_inner));
+            let _ = self.gpu.inner.device.poll(wgpu::PollType::Poll);
+            self.gpu.check()?;
+            list = lock(free);
+        };
+        drop(list);
+        let buffer =
+            if buffer.size() < layout.bytes() as u64 { mapped(&self.gpu, layout.bytes())? } else { buffer };
+        let view = buffer.get_mapped_range_mut(..);
+        let view = view.map_err(|error| Error::Driver { what: "a mapping".into(), message: error.to_string() })?;
+        Ok(Staged { ring: self.clone(), layout: layout.clone(), buffer: Some(buffer), view: Some(view) })
+    }
+
+    /// Maps a buffer again once the device has copied from it.
+    pub(crate) fn recycle(&self, buffer: wgpu::Buffer) {
+        let shared = self.free.clone();
+        let mapped = buffer.clone();
+        buffer.map_async(wgpu::MapMode::Write, .., move |result| {
+            if result.is_ok() {
+                give_back(&shared, mapped);
+            }
+        });
+    }
+}
+
+fn give_back(shared: &(Mutex<Vec<wgpu::Buffer>>, Condvar), buffer: wgpu::Buffer) {
+    lock(&shared.0).push(buffer);
+    shared.1.notify_one();
+}
+
+fn mapped(gpu: &Gpu, bytes: usize) -> Result<wgpu::Buffer, Error> {
+    let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+    gpu.buffer_with("staging", bytes as u64, usage, true)
+}
+
+impl BatchAllocator for Shared {
+    fn allocate(&self, layout: &Arc<Layout>) -> Result<Box<dyn BatchMemory>, BatchError> {
+        let staged = self.0.take(layout).map_err(|error| BatchError::Unavailable(error.to_string()))?;
+        Ok(Box::new(staged))
+    }
+}
+
+/// The ring as what loaders see.
+#[derive(Debug)]
+pub(crate) struct Shared(pub(crate) Arc<Ring>);
+
+/// A mapped buffer that a batch is written into. Dropped without being run, it goes back to the ring.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    ring: Arc<Ring>,
+    layout: Arc<Layout>,
+    buffer: Option<wgpu::Buffer>,
+    view: Option<wgpu::BufferViewMut>,
+}
+
+impl Staged {
+    /// Ends the writing; the buffer can be copied from.
+    pub(crate) fn seal(mut self) -> Option<wgpu::Buffer> {
+        self.view = None;
+        let buffer = self.buffer.take()?;
+        buffer.unmap();
+        Some(buffer)
+    }
+
+    pub(crate) fn belongs_to(&self, ring: &Arc<Ring>) -> bool {
+        Arc::ptr_eq(&self.ring, ring)
+    }
+
+    /// Whether the u32 values written at a byte offset stay below the bounds of the fields they lie in.
+    fn check(&self, offset: usize, bytes: &[u8]) -> Result<(), BatchError> {
+        for (name, bound) in &self.ring.bounds {
+            let Some(field) = self.layout.get(name) else { continue };
+            let end = field.offset + field.spec.bytes();
+            if field.spec.dtype != DType::U32 || offset + bytes.len() <= field.offset || offset >= end {
+                continue;
+            }
+            for (position, word) in bytes.chunks_exact(4).enumerate() {
+                let at = offset + 4 * position;
+                let value = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                if (field.offset..end).contains(&at) && value >= *bound {
+                    let element = (at - field.offset) / 4;
+                    return Err(BatchError::OutOfRange { field: name.clone(), value, bound: *bound, element });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BatchMemory for Staged {
+    fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), BatchError> {
+        self.check(offset, bytes)?;
+        let size = self.layout.bytes();
+        match &mut self.view {
+            Some(view) if offset + bytes.len() <= size => {
+                view.slice(offset..offset + bytes.len()).copy_from_slice(bytes);
+                Ok(())
+            }
+            _ => Err(BatchError::OutOfMemory { offset, len: bytes.len(), bytes: size }),
+        }
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        self.view = None;
+        if let Some(buffer) = self.buffer.take() {
+            give_back(&self.ring.free, buffer);
+        }
+    }
+}

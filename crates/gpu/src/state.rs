@@ -1,0 +1,145 @@
+//! Everything training remembers: parameters, optimizer moments, running statistics, seed and step, in one
+//! device buffer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wgrad_core::vars::InitContext;
+use wgrad_core::batch::Batch;
+use wgrad_core::{Array, DType, Mode, TensorSpec, Var, VarKind, Vars};
+
+use crate::device::Gpu;
+use crate::error::Error;
+use crate::plan::{Place, bytes_of};
+
+/// Where a variable lies in the state.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) spec: TensorSpec,
+}
+
+/// The values of a set of variables.
+#[derive(Debug)]
+pub struct State {
+    gpu: Gpu,
+    pub(crate) id: u64,
+    pub(crate) buffer: wgpu::Buffer,
+    slots: HashMap<Arc<str>, Slot>,
+    order: Vec<Arc<str>>,
+    bytes: u64,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Gpu {
+    /// Gives every variable its first value, on the device. Call it after compiling the training program,
+    /// so that the optimizer's variables exist.
+    pub fn init(&self, vars: &Vars, seed: u64) -> Result<State, Error> {
+        vars.check()?;
+        let mut all = vec![Var::seed(), Var::step()];
+        all.extend(vars.all());
+        // Parameters lie together, then each of the optimizer's moments in the parameters' order.
+        all.sort_by_key(|var| match var.kind() {
+            VarKind::System => (0, String::new()),
+            VarKind::Parameter => (1, String::new()),
+            VarKind::Slot(slot) => (2, slot.clone()),
+            VarKind::Buffer => (3, String::new()),
+        });
+        let mut state = State::allocate(self, &all)?;
+        let program = self.compile(Mode::Eval, |graph| {
+            for var in &all {
+                let cx = InitContext { graph, shape: var.shape(), dtype: var.spec().dtype, name: var.name(), seed };
+                let value = if *var.kind() == VarKind::System && var.name() == Var::seed().name() {
+                    graph.constant([2], &[seed as u32, (seed >> 32) as u32])
+                } else {
+                    var.init().record(&cx)
+                };
+                graph.assign(var, &value);
+            }
+            []
+        })?;
+        program.run(&mut state, Batch::new())?;
+        Ok(state)
+    }
+}
+
+impl State {
+    fn allocate(gpu: &Gpu, vars: &[Var]) -> Result<Self, Error> {
+        let mut slots = HashMap::new();
+        let mut order = vec![];
+        let mut end = 0;
+        for var in vars {
+            let bytes = bytes_of(var.spec().dtype, var.shape());
+            let name: Arc<str> = var.name().into();
+            slots.insert(name.clone(), Slot { offset: end, bytes, spec: var.spec().clone() });
+            order.push(name);
+            end = (end + bytes).next_multiple_of(Place::ALIGNMENT);
+        }
+        let limit = gpu.inner.device.limits().max_buffer_size;
+        if end > limit {
+            let mut largest: Vec<&Var> = vars.iter().collect();
+            largest.sort_by_key(|var| std::cmp::Reverse(var.spec().bytes()));
+            let lines = largest.iter().take(5).map(|var| format!("  `{}` {}\n", var.name(), var.spec()));
+            return Err(Error::TooLarge {
+                adapter: gpu.info().name.clone(),
+                what: "for variables in one buffer".into(),
+                needed: end,
+                limit,
+                largest: lines.collect(),
+            });
+        }
+        let usage =
+            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let buffer = gpu.buffer("state", end, usage)?;
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { gpu: gpu.clone(), id, buffer, slots, order, bytes: end })
+    }
+
+    pub(crate) fn slot(&self, name: &str) -> Result<&Slot, Error> {
+        self.slots.get(name).ok_or_else(|| Error::Variable {
+            name: name.into(),
+            message: "the state does not have it; call `gpu.init` after compiling the training program".into(),
+        })
+    }
+
+    /// The names of the variables, in the order of their place in memory.
+    pub fn names(&self) -> Vec<String> {
+        self.order.iter().map(ToString::to_string).collect()
+    }
+
+    /// Bytes of device memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
+    /// A variable's value; waits for the steps before.
+    pub fn read(&self, name: &str) -> Result<Array, Error> {
+        let slot = self.slot(name)?;
+        let data = crate::run::read_buffer(&self.gpu, &self.buffer, slot.offset, slot.bytes)?;
+        let values = slot.spec.dtype.decode(&data[..slot.spec.bytes()]);
+        Ok(Array { spec: slot.spec.clone(), data: values })
+    }
+
+    /// Gives a variable a value, before the next step.
+    pub fn write(&mut self, name: &str, value: &Array) -> Result<(), Error> {
+        let slot = self.slot(name)?;
+        if slot.spec != value.spec {
+            let message = format!("it is {}, the new value {}", slot.spec, value.spec);
+            return Err(Error::Variable { name: name.into(), message });
+        }
+        let mut bytes = value.spec.dtype.encode(&value.data);
+        bytes.resize(slot.bytes as usize, 0);
+        self.gpu.inner.queue.write_buffer(&self.buffer, slot.offset, &bytes);
+        self.gpu.check()
+    }
+
+    /// The number of training steps taken; waits for them.
+    pub fn step(&self) -> Result<u32, Error> {
+        let step = self.read(Var::step().name())?;
+        debug_assert_eq!(step.spec.dtype, DType::U32);
+        Ok(step.item() as u32)
+    }
+}

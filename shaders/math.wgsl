@@ -304,6 +304,7 @@ fn wg_erf(x: f32) -> f32 {
     p = p * z + 0.11283579;
     p = p * z - 0.37612626;
     p = p * z + 0.12837917;
+    let x8 = 8.0 * x; // so that the product with p, at most 1/8, is no denormal while x is none
     var q = 1.8636887e-4 * a - 2.9475745e-3;
     q = q * a + 0.021837795;
     q = q * a - 0.10310632;
@@ -311,7 +312,7 @@ fn wg_erf(x: f32) -> f32 {
     q = q * a - 1.127089;
     q = q * a - 3.4155336e-4;
     let far = select(1.0 - wg_exp(q), 1.0, a > 4.0);
-    return select(wg_copysign(far, x), p * x + x, a < 1.0);
+    return select(wg_copysign(far, x), (p * x8 + x8) * 0.125, a < 1.0);
 }
 
 // The upper twelve bits of x's mantissa: products of two such values are exact.

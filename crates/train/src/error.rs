@@ -1,0 +1,36 @@
+//! Why a training could not go on.
+
+use wgrad_data::DataError;
+
+use crate::chart::ChartError;
+
+/// An error of [`Trainer::fit`](crate::Trainer::fit).
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The model was recorded wrongly, or the device failed.
+    #[error(transparent)]
+    Gpu(#[from] wgrad_gpu::Error),
+    /// Records could not be loaded.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The chart could not be written.
+    #[error(transparent)]
+    Chart(#[from] ChartError),
+    /// Training for no epochs.
+    #[error("the number of epochs is 0; it must be at least 1")]
+    NoEpochs,
+    /// A dataset with another number of fields than an input and a target.
+    #[error("a trainer needs records of two fields, the input and the target; these have {fields}")]
+    Fields {
+        /// The fields that the dataset declares.
+        fields: String,
+    },
+    /// Training and test records that are not alike.
+    #[error("training records have {train}, test records {test}")]
+    Unlike {
+        /// The fields of training records.
+        train: String,
+        /// The fields of test records.
+        test: String,
+    },
+}

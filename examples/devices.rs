@@ -1,0 +1,20 @@
+//! Lists the adapters that wgpu finds, with their features and limits.
+//!
+//!     cargo run --example devices
+
+use wgrad::gpu::AdapterInfo;
+use wgrad::prelude::*;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for (number, AdapterInfo { name, backend, kind, driver, features, limits }) in (0..).zip(Gpu::adapters())
+    {
+        println!("{number}: {name}");
+        println!("   {kind:?}, through {backend}, driver {driver}");
+        println!("   features  {}", features.join(" "));
+        for (limit, value) in limits {
+            println!("   {limit:45} {value:>14}");
+        }
+    }
+    println!("chosen: {}", Gpu::new()?.info());
+    Ok(())
+}

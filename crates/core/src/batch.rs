@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::{Element, Shape, TensorSpec};
+use crate::{Array, Element, Shape, TensorSpec};
 
 /// A named part of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub struct HostMemory(pub Vec<u8>);
 impl BatchMemory for HostMemory {
     fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), BatchError> {
         let size = self.0.len();
-        let slot = self.0.get_mut(offset..offset + bytes.len());
+        let slot = self.0.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len()));
         let error = BatchError::OutOfMemory { offset, len: bytes.len(), bytes: size };
         slot.ok_or(error)?.copy_from_slice(bytes);
         Ok(())
@@ -171,6 +171,19 @@ impl Batch {
         let mut bytes = memory.expect("only a batch in ordinary memory can grow").0;
         bytes.extend_from_slice(bytemuck::cast_slice(values));
         bytes.resize(layout.bytes(), 0);
+        Self { layout: Arc::new(layout), memory: Box::new(HostMemory(bytes)) }
+    }
+}
+
+impl Batch {
+    /// A batch of arrays in ordinary memory, by name.
+    pub fn of_arrays<'a>(arrays: impl IntoIterator<Item = (&'a str, &'a Array)>) -> Self {
+        let (mut layout, mut bytes) = (Layout::new(), vec![]);
+        for (name, array) in arrays {
+            layout = layout.field(name, array.spec.clone());
+            bytes.extend(array.spec.dtype.encode(&array.data));
+            bytes.resize(layout.bytes(), 0);
+        }
         Self { layout: Arc::new(layout), memory: Box::new(HostMemory(bytes)) }
     }
 }

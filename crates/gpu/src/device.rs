@@ -94,9 +94,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn instance() -> wgpu::Instance {
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    descriptor.backends = backends;
     wgpu::Instance::new(descriptor)
 }
 
@@ -104,8 +105,12 @@ fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
     AdapterInfo::of(&adapter.get_info(), adapter.features(), &adapter.limits())
 }
 
-async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
-    let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+/// Adapters of the native APIs and of WebGPU, then those of GL.
+async fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut adapters = vec![];
+    for backends in [wgpu::Backends::PRIMARY, wgpu::Backends::GL] {
+        adapters.extend(instance(backends).enumerate_adapters(backends).await);
+    }
     let computes = |adapter: &wgpu::Adapter| {
         let flags = adapter.get_downlevel_capabilities().flags;
         flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
@@ -134,7 +139,7 @@ impl Gpu {
 
     /// [`Gpu::request`] with options.
     pub async fn request_with(options: Options) -> Result<Self, Error> {
-        let adapters = enumerate(&instance()).await;
+        let adapters = enumerate().await;
         let infos: Vec<AdapterInfo> = adapters.iter().map(describe).collect();
         let chosen = adapter::choose(&infos, &Wanted::from_env())?;
         let (adapter, info) = (&adapters[chosen], infos[chosen].clone());
@@ -164,7 +169,7 @@ impl Gpu {
     /// The adapters of this system.
     #[cfg(not(target_family = "wasm"))]
     pub fn adapters() -> Vec<AdapterInfo> {
-        pollster::block_on(enumerate(&instance())).iter().map(describe).collect()
+        pollster::block_on(enumerate()).iter().map(describe).collect()
     }
 
     fn open(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, options: Options) -> Self {

@@ -22,11 +22,12 @@ impl Primitive for Cast {
 
     fn evaluate(&self, inputs: &[&Array], output: &TensorSpec) -> Array {
         let to_int = |v: f64| match self.dtype {
-            // WGSL's float to integer conversion truncates and saturates; between integers bits are kept.
+            // WGSL's float to integer conversion truncates and saturates at the last numbers that f32 has
+            // too: 2³¹ − 128 and 2³² − 256. Between integers bits are kept.
             DType::I32 if inputs[0].spec.dtype.is_float() => {
-                v.trunc().clamp(i32::MIN.into(), i32::MAX.into())
+                v.trunc().clamp(i32::MIN.into(), 2_147_483_520.0)
             }
-            DType::U32 if inputs[0].spec.dtype.is_float() => v.trunc().clamp(0.0, u32::MAX.into()),
+            DType::U32 if inputs[0].spec.dtype.is_float() => v.trunc().clamp(0.0, 4_294_967_040.0),
             DType::I32 | DType::U32 | DType::Bool => self.dtype.round(v),
             DType::F32 | DType::F16 => v,
         };
@@ -103,8 +104,8 @@ pub(crate) fn cases() -> Vec<Case> {
     };
     let (f32, i32, u32, bool) = (DType::F32, DType::I32, DType::U32, DType::Bool);
     vec![
-        cast("", f32, i32, &[1.75, -1.75, 3e9, -3e9], &[1.0, -1.0, 2147483647.0, -2147483648.0]),
-        cast("/f32-u32", f32, u32, &[1.75, -1.75, 3e9, 5e9], &[1.0, 0.0, 3e9, 4294967295.0]),
+        cast("", f32, i32, &[1.75, -1.75, 3e9, -3e9], &[1.0, -1.0, 2147483520.0, -2147483648.0]),
+        cast("/f32-u32", f32, u32, &[1.75, -1.75, 3e9, 5e9], &[1.0, 0.0, 3e9, 4294967040.0]),
         cast("/f32-bool", f32, bool, &[0.0, -0.5, 2.0], &[0.0, 1.0, 1.0]),
         cast("/i32-f32", i32, f32, &[-3.0, 7.0], &[-3.0, 7.0]),
         cast("/i32-u32", i32, u32, &[-1.0, 7.0], &[4294967295.0, 7.0]),

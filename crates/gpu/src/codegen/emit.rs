@@ -560,6 +560,16 @@ impl<'a> Emitter<'a> {
             Add => "+",
             Sub => "-",
             Mul => "*",
+            // Division by 0, and of the lowest number by −1, are by 1: a and 0, as WGSL defines them.
+            Div | Rem if dtype.is_int() => {
+                let sign = if kind == Div { "/" } else { "%" };
+                return if dtype == DType::I32 {
+                    let overflow = format!("({b} == -1i && {a} == (-2147483647i - 1i))");
+                    format!("{a} {sign} select({b}, 1i, {b} == 0i || {overflow})")
+                } else {
+                    format!("{a} {sign} select({b}, 1u, {b} == 0u)")
+                };
+            }
             Div => "/",
             Rem => "%",
             And => "&",

@@ -116,11 +116,12 @@ impl Indices {
         }
     }
 
-    /// Like [`Indices::var`], but an atom of its own even where only 0 is possible.
+    /// Like [`Indices::var`], with the atom that stands for the variable in code. Where only 0 is
+    /// possible the index is 0.
     pub fn named_var(&mut self, extent: usize, depth: usize) -> (u32, Index) {
         self.fresh += 1;
         let index = self.intern(Kind::Var(self.fresh), extent.max(1) as i64 - 1, depth);
-        (index.terms[0].0, index)
+        (index.terms[0].0, if extent > 1 { index } else { Index::default() })
     }
 
     /// A position below `extent` that is read at run time.
@@ -345,34 +346,36 @@ mod tests {
         let mut indices = Indices::default();
         let extents = [5usize, 7, 12];
         let vars: Vec<Index> = extents.iter().map(|&n| indices.var(n, 0)).collect();
-        let eval = |indices: &Indices, index: &Index, at: &[i64]| value(indices, index, at);
         let mut seed = 1u64;
         let mut next = |n: u64| {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (seed >> 33) % n
         };
         for _ in 0..300 {
-            let mut expr = vars[next(3) as usize].clone();
+            let first = next(3) as usize;
+            let mut expr = vars[first].clone();
             let mut steps: Vec<(u64, i64, usize)> = vec![];
             for _ in 0..5 {
                 let (op, c, v) = (next(4), next(6) as i64 + 2, next(3) as usize);
                 expr = match op {
                     0 => indices.div(&expr, c),
                     1 => indices.rem(&expr, c),
-                    2 => {
-                        let scaled = expr.times(c);
-                        indices.add(&scaled, &vars[v])
-                    }
+                    2 => indices.add(&expr.times(c), &vars[v]),
                     _ => expr.offset(c),
                 };
                 steps.push((op, c, v));
             }
-            let _ = steps;
             for _ in 0..10 {
                 let at: Vec<i64> = extents.iter().map(|&n| next(n as u64) as i64).collect();
+                let expected = steps.iter().fold(at[first], |x, &(op, c, v)| match op {
+                    0 => x / c,
+                    1 => x % c,
+                    2 => x * c + at[v],
+                    _ => x + c,
+                });
                 let (low, high) = indices.range(&expr);
-                let v = eval(&indices, &expr, &at);
-                assert!(low <= v && v <= high);
+                assert_eq!(value(&indices, &expr, &at), expected);
+                assert!(low <= expected && expected <= high);
             }
         }
     }

@@ -1,0 +1,46 @@
+//! The table of cases, forward and backward.
+
+use wgrad_core::case::{self, Operand};
+use wgrad_core::interpret::Environment;
+use wgrad_core::{NodeId, Recording};
+
+use crate::compare::{DEVICES, compare};
+
+/// A case with gradients of its float operands under a random cotangent.
+fn with_gradients(case: &case::Case, seed: u64) -> (Recording, Environment, Vec<NodeId>) {
+    let mut recorded = case.record(seed);
+    let mut outputs = vec![recorded.output.clone()];
+    let spec = recorded.output.spec();
+    if case.differentiable && spec.dtype.is_float() {
+        let cotangent = recorded.graph.input("cotangent", &spec.shape, spec.dtype);
+        let operand = Operand { spec, fill: case::Fill::Uniform(-1.0, 1.0) };
+        recorded.environment.insert("cotangent".into(), case::fill(&operand, seed + 100));
+        let floats: Vec<_> = recorded.inputs.iter().filter(|x| x.dtype().is_float()).collect();
+        outputs.extend(recorded.output.pull_back(&cotangent, &floats));
+    }
+    let ids = outputs.iter().map(|output| output.id()).collect();
+    (recorded.graph.recording(), recorded.environment, ids)
+}
+
+#[test]
+fn every_case_agrees_with_the_reference() {
+    // Fresh numbers in every run of the tests; the seed is printed so that a failure can be repeated.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+    let seed = std::env::var("WGRAD_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(now.as_secs());
+    let only = std::env::var("WGRAD_CASE").unwrap_or_default();
+    println!("WGRAD_SEED={seed}");
+    let mut failures = vec![];
+    let mut checked = 0;
+    for case in case::cases().iter().filter(|case| case.name.contains(&only)) {
+        let (recording, environment, outputs) = with_gradients(case, seed);
+        recording.check().unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        for (name, gpu) in DEVICES.iter() {
+            checked += 1;
+            if let Err(message) = compare(gpu, &recording, &environment, &outputs, case.slack) {
+                failures.push(format!("{} ({name}): {message}", case.name));
+            }
+        }
+    }
+    println!("{checked} runs compared");
+    assert!(failures.is_empty(), "{} of {checked} failed:\n{}", failures.len(), failures.join("\n"));
+}

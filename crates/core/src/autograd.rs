@@ -4,6 +4,8 @@
 //! Nodes are visited from the loss backwards; each sums the contributions of its users,
 //! ∂L/∂v = Σ ∂L/∂u · ∂u/∂v, and hands each operand its share by the operation's own rule.
 
+use std::panic::Location;
+
 use crate::op::{Cotangent, Vjp};
 use crate::ops::Variable;
 use crate::{NodeId, Op, Tensor, Var, Vars};
@@ -94,18 +96,21 @@ impl Tensor {
             return vec![invalid; wrt.len()];
         }
         let targets: Vec<NodeId> = wrt.iter().map(|tensor| tensor.id()).collect();
-        let gradients = pull_back(self, cotangent, &targets);
-        let reached = gradients.into_iter().zip(wrt).map(|(gradient, target)| match gradient {
-            Some(gradient) => gradient,
-            None => self.fail("gradients", format!("it does not depend on {target:?}")),
-        });
-        reached.collect()
+        let mut reached = Vec::with_capacity(wrt.len());
+        for (gradient, target) in pull_back(self, cotangent, &targets).into_iter().zip(wrt) {
+            reached.push(match gradient {
+                Some(gradient) => gradient,
+                None => self.fail("gradients", format!("it does not depend on {target:?}")),
+            });
+        }
+        reached
     }
 
     /// The gradient of this scalar with respect to every trainable variable. A trainable variable that
     /// the loss does not reach is an error that names it.
     #[track_caller]
     pub fn backward(&self, vars: &Vars) -> Vec<(Var, Self)> {
+        let location = Location::caller();
         if !self.is_valid() {
             return vec![];
         }
@@ -130,7 +135,8 @@ impl Tensor {
         let mut reached = Vec::with_capacity(vars.len());
         let mut unreached = Vec::new();
         for (var, reads) in vars.into_iter().zip(&reads) {
-            let sum = gradients.by_ref().take(reads.len()).flatten().reduce(|sum, share| sum + share);
+            let shares = gradients.by_ref().take(reads.len()).flatten();
+            let sum = self.graph().located(location, || shares.reduce(|sum, share| sum + share));
             match sum {
                 Some(gradient) => reached.push((var, gradient)),
                 None => unreached.push(format!("`{}`", var.name())),

@@ -15,9 +15,9 @@ impl Shape {
         Self(Vec::new())
     }
 
-    /// The number of elements.
+    /// The number of elements; `usize::MAX` stands for any number beyond it.
     pub fn numel(&self) -> usize {
-        self.0.iter().product()
+        if self.0.contains(&0) { 0 } else { self.0.iter().fold(1, |n, &extent| n.saturating_mul(extent)) }
     }
 
     /// The number of axes.

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use wgrad_core::case::{Case, cases};
-use wgrad_core::interpret::evaluate;
+use wgrad_core::case::{Case, cases, sensitivity};
+use wgrad_core::interpret::{evaluate, evaluate_with};
 use wgrad_core::ops::{BinaryKind, CompareKind, UnaryKind};
-use wgrad_core::{Op, Tensor};
+use wgrad_core::{F16, Op, Tensor};
 
 #[test]
 fn the_reference_gives_hand_written_results() {
@@ -89,6 +89,31 @@ fn every_primitive_occurs_in_the_table() {
     seen.insert("Variable");
     let missing: Vec<_> = Op::PRIMITIVES.iter().filter(|name| !seen.contains(*name)).collect();
     assert!(missing.is_empty(), "no case uses {missing:?}");
+}
+
+#[test]
+fn tolerances_cover_rounding_to_the_dtype() {
+    for case in cases() {
+        let recorded = case.record(5);
+        let (recording, output) = (recorded.graph.recording(), recorded.output.id());
+        let exact = evaluate(&recording, &recorded.environment);
+        let rounded = evaluate_with(&recording, &recorded.environment, |_, value| {
+            let dtype = value.spec.dtype;
+            value.data.iter_mut().for_each(|v| *v = dtype.round(*v));
+        });
+        let tolerance = &sensitivity(&recording, &recorded.environment, &[output], 1)[0];
+        let (exact, rounded) = (&exact[output.index()], &rounded[output.index()]);
+        for (element, (a, b)) in exact.data.iter().zip(&rounded.data).enumerate() {
+            let tolerance = tolerance.data[element];
+            assert!((a - b).abs() <= tolerance, "{}: {a} became {b}, tolerance {tolerance}", case.name);
+            if exact.spec.dtype.is_float() {
+                let bound = if exact.spec.dtype == F16 { 0.1 } else { 0.01 };
+                assert!(tolerance <= bound * (1.0 + a.abs()), "{}: {a} ± {tolerance}", case.name);
+            } else {
+                assert_eq!(tolerance, 0.0, "{}", case.name);
+            }
+        }
+    }
 }
 
 fn floats<'a>(case: &Case, inputs: &'a [Tensor]) -> Vec<&'a Tensor> {

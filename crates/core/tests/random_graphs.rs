@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wgrad_core::case::{RandomGraph, random_graph, sensitivity};
-use wgrad_core::interpret::evaluate;
+use wgrad_core::interpret::{evaluate, evaluate_with};
 use wgrad_core::simplify::simplify;
 use wgrad_core::{Op, ops};
 
@@ -76,17 +76,26 @@ fn simplification_keeps_the_meaning() {
 }
 
 #[test]
-fn tolerances_are_small_but_cover_f32() {
-    on_random_graphs(60, |graph| {
+fn tolerances_cover_f32_and_stay_small() {
+    on_random_graphs(100, |graph| {
         let outputs = graph.outputs();
-        let values = evaluate(&graph.recording, &graph.environment);
+        let exact = evaluate(&graph.recording, &graph.environment);
+        // A device that rounds each value once.
+        let rounded = evaluate_with(&graph.recording, &graph.environment, |_, value| {
+            let dtype = value.spec.dtype;
+            value.data.iter_mut().for_each(|v| *v = dtype.round(*v));
+        });
         let tolerances = sensitivity(&graph.recording, &graph.environment, &outputs, 5);
         for (id, tolerance) in outputs.iter().zip(&tolerances) {
-            prop_assert_eq!(&tolerance.spec, &values[id.index()].spec);
-            prop_assert!(tolerance.data.iter().all(|t| *t > 0.0 && t.is_finite()));
+            let (exact, rounded) = (&exact[id.index()], &rounded[id.index()]);
+            prop_assert_eq!(&tolerance.spec, &exact.spec);
+            for (element, (a, b)) in exact.data.iter().zip(&rounded.data).enumerate() {
+                let near = (a - b).abs() <= tolerance.data[element];
+                prop_assert!(near, "{}: {} is {}", graph.recording.node(*id).op.name(), a, b);
+            }
         }
-        // The loss is a mean of values near 1: its tolerance stays far below it.
-        prop_assert!(tolerances[0].item() < 0.05 * (1.0 + values[graph.loss.index()].item().abs()));
+        // The loss is a mean of values near 1; WGSL's sine alone may be off by 2⁻¹¹.
+        prop_assert!(tolerances[0].item() < 0.02 * (1.0 + exact[graph.loss.index()].item().abs()));
         Ok(())
     });
 }

@@ -2,7 +2,7 @@
 //!
 //! A tolerance must come from the graph: one constant is too strict behind a cancellation and too lax
 //! elsewhere. So the graph is evaluated again with errors of the size a device may make put into every
-//! node's value, at random signs; what they do to an output is what it may differ by.
+//! node's value, at random; what they do to an output is what it may differ by.
 
 use crate::case::uniform;
 use crate::interpret::{Environment, evaluate, evaluate_with};
@@ -10,16 +10,17 @@ use crate::ops::{Binary, BinaryKind, Unary, UnaryKind};
 use crate::{Array, DType, Node, NodeId, Op, Recording};
 
 /// Times the graph is evaluated with errors.
-const RUNS: u64 = 6;
+const RUNS: u64 = 8;
 
 /// How much larger than half a unit in the last place an injected rounding error is: a few random draws
 /// must cover unlucky combinations, and a value this close to a threshold must count as undecided.
 const MARGIN: f64 = 8.0;
 
-/// The tolerance of each element of `outputs`: the largest deviation seen when errors, at random signs,
-/// are added to every element of every node, and a little for numbers that devices flush to zero.
+/// The tolerance of each element of `outputs`: the largest deviation seen when errors are added to every
+/// element of every node, and a little for numbers that devices flush to zero. An error is uniform
+/// between plus and minus its bound; errors of one size and random sign would cancel too often.
 ///
-/// The error of an element y is
+/// The bound for an element y is
 /// - of a sum of n terms, 8 roundings of Σ|terms| · (1 + √n / 8): the rounding errors of a running sum
 ///   add up like a random walk (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, §2.8);
 /// - of a function, 8 roundings of |y| and the error WGSL allows (*WGSL*, "Floating point accuracy");
@@ -49,7 +50,7 @@ pub fn sensitivity(
             let Some(errors) = &errors[id.index()] else { return };
             let stream = seed.wrapping_add(run << 32 | u64::from(id.0));
             for (element, (value, error)) in value.data.iter_mut().zip(errors).enumerate() {
-                *value += if uniform(stream, element) < 0.5 { *error } else { -error };
+                *value += error * (2.0 * uniform(stream, element) - 1.0);
             }
         });
         for (tolerance, id) in tolerances.iter_mut().zip(outputs) {

@@ -29,8 +29,10 @@ impl Tensor {
             return self.fail("batch_norm", message);
         }
         let channel = [&[shape[1]], &vec![1; shape.rank() - 2][..]].concat();
-        let scale = (var + eps).rsqrt();
-        let scale = weight.map_or(scale.clone(), |weight| scale * weight);
+        let mut scale = (var + eps).rsqrt();
+        if let Some(weight) = weight {
+            scale = scale * weight;
+        }
         let normal = (self - mean.reshape(&channel[..])) * scale.reshape(&channel[..]);
         match bias {
             Some(bias) => normal + bias.reshape(&channel[..]),

@@ -49,7 +49,7 @@ impl Tensor {
             );
             return self.fail("conv", message);
         }
-        if groups == 0 || x[1] != w[1] * groups || w[0] % groups != 0 {
+        if groups == 0 || x[1] != w[1].saturating_mul(groups) || w[0] % groups != 0 {
             let message = format!(
                 "input {x} has {} channels and weight {w} takes {} in each of {groups} groups, with {} \
                  output channels to divide among them",

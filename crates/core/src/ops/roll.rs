@@ -37,7 +37,7 @@ impl Tensor {
         let interleave = |first: &[usize]| -> Shape {
             first.iter().zip(&extents).flat_map(|(&count, &n)| [count, n]).collect()
         };
-        let whole: Shape = counts.iter().zip(&extents).map(|(count, n)| count * n).collect();
+        let whole: Shape = counts.iter().zip(&extents).map(|(count, n)| count.saturating_mul(*n)).collect();
         self.reshape(interleave(&vec![1; counts.len()])).expand(interleave(counts)).reshape(whole)
     }
 

@@ -107,7 +107,8 @@ impl Primitive for Pad {
         }
         let extent = |axis: usize| {
             let n = shape[axis];
-            self.low[axis] + n + n.saturating_sub(1) * self.interior[axis] + self.high[axis]
+            let between = n.saturating_sub(1).saturating_mul(self.interior[axis]);
+            [self.low[axis], between, self.high[axis]].iter().fold(n, |sum, &more| sum.saturating_add(more))
         };
         Ok(TensorSpec::new(inputs[0].dtype, (0..shape.rank()).map(extent).collect::<Shape>()))
     }
@@ -220,7 +221,7 @@ impl Tensor {
     /// One position along an axis, which is dropped.
     #[track_caller]
     pub fn select_index(&self, axis: isize, index: usize) -> Self {
-        self.slice(axis, index..index + 1).squeeze(axis)
+        self.slice(axis, index..index.saturating_add(1)).squeeze(axis)
     }
 
     /// A constant before and after the elements along each axis: (before, after) per axis.
@@ -248,7 +249,10 @@ impl Tensor {
     /// Tensors of one shape joined along a new axis.
     #[track_caller]
     pub fn stack(tensors: &[&Self], axis: isize) -> Self {
-        let unsqueezed: Vec<Self> = tensors.iter().map(|tensor| tensor.unsqueeze(axis)).collect();
+        let mut unsqueezed = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            unsqueezed.push(tensor.unsqueeze(axis));
+        }
         Self::concat(&unsqueezed.iter().collect::<Vec<_>>(), axis)
     }
 }

@@ -66,17 +66,18 @@ impl Window {
         (0..self.rank())
             .map(|axis| {
                 let (low, high) = self.padding[axis];
-                let reach = self.size[axis].saturating_sub(1) * self.dilation[axis] + 1;
-                let room = (input[axis] + low + high).checked_sub(reach);
+                let reach =
+                    self.size[axis].saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1);
+                let padded = input[axis].saturating_add(low).saturating_add(high);
+                let room = padded.checked_sub(reach);
                 match room {
                     Some(room) if self.stride[axis] > 0 && self.size[axis] > 0 && self.dilation[axis] > 0 => {
                         Ok(room / self.stride[axis] + 1)
                     }
                     Some(_) => Err("size, stride and dilation must be at least 1".into()),
                     None => Err(format!(
-                        "a window that reaches over {reach} elements does not fit {} padded to {}",
-                        input[axis],
-                        input[axis] + low + high
+                        "a window that reaches over {reach} elements does not fit {} padded to {padded}",
+                        input[axis]
                     )),
                 }
             })

@@ -3,6 +3,7 @@
 
 use wgrad_core::case::{Case, Fill, Operand, cases, fill};
 use wgrad_core::interpret::{Environment, evaluate};
+use wgrad_core::ops::Window;
 use wgrad_core::{DType, Graph, Mode, Recording, Tensor, TensorSpec};
 
 /// The step of the central differences: their own error is about its square.
@@ -139,4 +140,36 @@ fn second_gradients_agree_with_central_differences() {
         checked += 1;
     }
     assert!(checked > 150, "only {checked} cases were small enough");
+}
+
+/// The gradient of the sum of an operation's results at given values.
+fn gradient_at(x: &[f32], record: impl Fn(&Tensor) -> Tensor) -> Vec<f64> {
+    let g = Graph::new(Mode::Train);
+    let x = g.constant([x.len()], x);
+    let gradient = record(&x).sum(..).gradients(&[&x]).remove(0);
+    let recording = g.recording();
+    assert_eq!(recording.check(), Ok(()));
+    evaluate(&recording, &Environment::new())[gradient.id().index()].data.clone()
+}
+
+/// What PyTorch does where no derivative, or no single one, exists.
+#[test]
+fn kinks_follow_pytorch() {
+    let zero = |record: fn(&Tensor) -> Tensor| gradient_at(&[0.0], record)[0];
+    assert_eq!(zero(Tensor::relu), 0.0);
+    assert_eq!(zero(Tensor::abs), 0.0);
+    assert_eq!(zero(Tensor::softplus), 0.5);
+    assert_eq!(zero(|x| x.leaky_relu(0.25)), 0.25);
+    assert_eq!(zero(|x| x.elu(1.5)), 1.5);
+    assert_eq!(zero(|x| x.pow(&0.0)), 0.0);
+    assert_eq!(zero(|x| x.pow(&1.0)), 1.0);
+    assert_eq!(gradient_at(&[0.0, 0.0], |x| x.norm(0)), [0.0, 0.0]);
+    assert_eq!(gradient_at(&[1.0, 1.0, 0.0], |x| x.max(0)), [0.5, 0.5, 0.0]);
+    assert_eq!(gradient_at(&[1.0, 1.0, 0.0, 0.0], |x| x.min(0)), [0.0, 0.0, 0.5, 0.5]);
+    assert_eq!(gradient_at(&[1.0, 2.0, 3.0], |x| x.maximum(2.0)), [0.0, 0.5, 1.0]);
+    assert_eq!(gradient_at(&[1.0, 2.0, 3.0], |x| x.minimum(2.0)), [1.0, 0.5, 0.0]);
+    assert_eq!(gradient_at(&[-3.0, -1.0, 0.0, 2.0, 3.0], |x| x.clamp(-1.0, 2.0)), [0.0, 1.0, 1.0, 1.0, 0.0]);
+    let pooled = gradient_at(&[1.0, 1.0, 0.0, 2.0, 2.0, 2.0], |x| x.max_pool(&Window::new(&[3]).stride(3)));
+    assert_eq!(pooled, [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    assert_eq!(gradient_at(&[0.0, 3.0, 5.0], |x| x.prod(0)), [15.0, 0.0, 0.0]);
 }

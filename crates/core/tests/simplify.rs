@@ -2,16 +2,11 @@
 //! for: equal nodes, dead nodes and neutral operations go.
 
 use wgrad_core::case::cases;
-use wgrad_core::interpret::evaluate;
+use wgrad_core::interpret::{Environment, evaluate};
 use wgrad_core::simplify::{Simplified, simplify};
 use wgrad_core::{F32, Graph, Init, Mode, NodeId, Recording, Tensor, U32, Vars};
 
-fn same_values(
-    name: &str,
-    recording: &Recording,
-    outputs: &[NodeId],
-    environment: &wgrad_core::interpret::Environment,
-) {
+fn same_values(name: &str, recording: &Recording, outputs: &[NodeId], environment: &Environment) {
     let simplified = simplify(recording, outputs);
     let before = evaluate(recording, environment);
     let after = evaluate(&simplified.recording, environment);
@@ -75,6 +70,24 @@ fn dead_and_neutral_nodes_go() {
     let y = ((&x * 1.0 + 0.0) / 1.0).neg().neg().detach().reshape([3]);
     let simplified = left(&g, &[&y]);
     assert_eq!(simplified.recording.nodes.len(), 1);
+}
+
+#[test]
+fn neutral_numbers_are_neutral_on_their_side_only() {
+    let both_sides: [fn(&Tensor, f64) -> [Tensor; 2]; 5] = [
+        |x, n| [x + n, n + x],
+        |x, n| [x - n, n - x],
+        |x, n| [x * n, n * x],
+        |x, n| [x / n, n / x],
+        |x, n| [x.pow(&n), x.full_like(n).pow(x)],
+    ];
+    let g = Graph::new(Mode::Train);
+    let x = g.constant([3], &[1.5f32, 2.0, 4.0]);
+    let mut outputs = vec![];
+    for number in [0.0, 1.0, 2.0] {
+        outputs.extend(both_sides.iter().flat_map(|sides| sides(&x, number)).map(|tensor| tensor.id()));
+    }
+    same_values("neutral numbers", &g.recording(), &outputs, &Environment::new());
 }
 
 #[test]

@@ -4,8 +4,9 @@
 // A workgroup of 16 x 16 computes a 64 x 64 tile of C, an invocation 4 x 4 outputs of it, 16 steps of k at a time.
 // Dispatch ceil(N / 64) x ceil(M / 64) x batch workgroups. An invocation makes K + K / 16 loop iterations.
 //
-// The regions between `//:begin NAME` and `//:end NAME` are replaced by the compiler: the sizes, and the functions
-// through which operands are read and results written, with all that is fused into them. `load_a`, `load_b` and
+// The regions between `//:begin NAME` and `//:end NAME` are replaced by the compiler: the sizes, the functions
+// through which operands are read and results written, with all that is fused into them, and the mapping of
+// workgroups to tiles. `load_a`, `load_b` and
 // `store` are only called with indices in range.
 
 //:begin sizes
@@ -66,9 +67,12 @@ fn store_row(batch: u32, m: u32, n: u32, row: vec4<f32>) {
 
 @compute @workgroup_size(16, 16, 1)
 fn main(
-    @builtin(workgroup_id) tile: vec3<u32>,
+    @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
 ) {
+    //:begin grid
+    let tile = workgroup;
+    //:end grid
     let batch = tile.z;
     let first_m = tile.y * TILE_M;
     let first_n = tile.x * TILE_N;

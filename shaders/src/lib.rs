@@ -12,7 +12,8 @@ pub const PHILOX: &str = include_str!("../philox.wgsl");
 
 /// Batched matrix product through workgroup memory, for discrete and integrated GPUs.
 ///
-/// Regions: `sizes` (the constants `M`, `N`, `K`) and `functions` (bindings, `load_a`, `load_b`, `store`).
+/// Regions: `sizes` (the constants `M`, `N`, `K`), `functions` (bindings, `load_a`, `load_b`, `store`) and
+/// `grid` (`tile`: n tile, m tile and batch of the workgroup, from its id `workgroup`).
 /// Grid: ceil(N / 64) × ceil(M / 64) × batch workgroups.
 pub const MATMUL_TILED: &str = include_str!("../matmul_tiled.wgsl");
 

@@ -63,7 +63,10 @@ impl AdapterInfo {
                 l("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
                 l("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into()),
                 l("max_compute_workgroup_storage_size", limits.max_compute_workgroup_storage_size.into()),
-                l("max_compute_invocations_per_workgroup", limits.max_compute_invocations_per_workgroup.into()),
+                l(
+                    "max_compute_invocations_per_workgroup",
+                    limits.max_compute_invocations_per_workgroup.into(),
+                ),
                 l("max_compute_workgroups_per_dimension", limits.max_compute_workgroups_per_dimension.into()),
                 l("min_storage_buffer_offset_alignment", limits.min_storage_buffer_offset_alignment.into()),
             ],

@@ -105,17 +105,17 @@ fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
     AdapterInfo::of(&adapter.get_info(), adapter.features(), &adapter.limits())
 }
 
-/// Adapters of the native APIs and of WebGPU, then those of GL.
-async fn enumerate() -> Vec<wgpu::Adapter> {
-    let mut adapters = vec![];
-    for backends in [wgpu::Backends::PRIMARY, wgpu::Backends::GL] {
-        adapters.extend(instance(backends).enumerate_adapters(backends).await);
+/// Adapters of the native APIs and of WebGPU; those of GL where they are asked for or nothing else exists.
+async fn enumerate(with_gl: bool) -> Vec<wgpu::Adapter> {
+    let mut adapters = instance(wgpu::Backends::PRIMARY).enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    if with_gl || adapters.is_empty() {
+        adapters.extend(instance(wgpu::Backends::GL).enumerate_adapters(wgpu::Backends::GL).await);
     }
-    let computes = |adapter: &wgpu::Adapter| {
+    adapters.retain(|adapter| {
         let flags = adapter.get_downlevel_capabilities().flags;
         flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-    };
-    adapters.into_iter().filter(computes).collect()
+    });
+    adapters
 }
 
 impl Gpu {
@@ -139,9 +139,10 @@ impl Gpu {
 
     /// [`Gpu::request`] with options.
     pub async fn request_with(options: Options) -> Result<Self, Error> {
-        let adapters = enumerate().await;
+        let wanted = Wanted::from_env();
+        let adapters = enumerate(wanted != Wanted::default()).await;
         let infos: Vec<AdapterInfo> = adapters.iter().map(describe).collect();
-        let chosen = adapter::choose(&infos, &Wanted::from_env())?;
+        let chosen = adapter::choose(&infos, &wanted)?;
         let (adapter, info) = (&adapters[chosen], infos[chosen].clone());
         if info.kind == AdapterKind::Software {
             log::warn!("wgrad: `{}` is a software adapter; a GPU would be much faster", info.name);
@@ -169,7 +170,7 @@ impl Gpu {
     /// The adapters of this system.
     #[cfg(not(target_family = "wasm"))]
     pub fn adapters() -> Vec<AdapterInfo> {
-        pollster::block_on(enumerate()).iter().map(describe).collect()
+        pollster::block_on(enumerate(true)).iter().map(describe).collect()
     }
 
     fn open(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, options: Options) -> Self {
@@ -248,7 +249,12 @@ impl Gpu {
         lock(&self.inner.failed).take().map_or(Ok(()), Err)
     }
 
-    pub(crate) fn buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
+    pub(crate) fn buffer(
+        &self,
+        label: &str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, Error> {
         self.buffer_with(label, size, usage, false)
     }
 

@@ -37,7 +37,9 @@ pub enum Error {
         what: String,
     },
     /// A tensor or the whole plan is larger than the adapter allows.
-    #[error("the plan needs {needed} bytes {what}, adapter `{adapter}` allows {limit}; largest tensors:\n{largest}")]
+    #[error(
+        "the plan needs {needed} bytes {what}, adapter `{adapter}` allows {limit}; largest tensors:\n{largest}"
+    )]
     TooLarge {
         /// The adapter's name.
         adapter: String,
@@ -64,7 +66,9 @@ pub enum Error {
         found: Vec<String>,
     },
     /// A batch has an input of another shape or dtype.
-    #[error("input `{name}` must be {expected}, the batch holds {found}; compile another program for other shapes")]
+    #[error(
+        "input `{name}` must be {expected}, the batch holds {found}; compile another program for other shapes"
+    )]
     WrongInput {
         /// The input's name.
         name: String,

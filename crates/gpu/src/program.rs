@@ -8,7 +8,7 @@ use wgrad_core::batch::{Batch, BatchAllocator, Layout};
 use wgrad_core::simplify::simplify;
 use wgrad_core::{Array, DType, Graph, Mode, NodeId, Op, Recording, Tensor, TensorSpec, Var};
 
-use crate::codegen::{self, Source};
+use crate::codegen::{self, Bound, Source, Word};
 use crate::device::{Gpu, Pipeline, lock};
 use crate::error::Error;
 use crate::plan::fuse::{Budget, fuse};
@@ -36,7 +36,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     pub(crate) pipeline: Pipeline,
-    pub(crate) places: Vec<Place>,
+    bindings: Vec<Bound>,
     pub(crate) grid: [u32; 3],
 }
 
@@ -116,15 +116,15 @@ impl Gpu {
         self.check_limits(&plan)?;
         let shaping = self.shaping();
         let sources: Vec<Source> = plan
-            .kernels
+            .steps
             .iter()
-            .map(|kernel| codegen::generate(&plan, kernel, &shaping))
+            .map(|step| codegen::generate(&plan, &plan.kernels[step.clone()], &shaping))
             .collect::<Result<_, _>>()?;
         let dispatches = sources
             .iter()
             .map(|source| {
-                let pipeline = self.pipeline(&source.wgsl, source.places.len())?;
-                Ok(Dispatch { pipeline, places: source.places.clone(), grid: source.grid })
+                let pipeline = self.pipeline(&source.wgsl, source.bindings.len())?;
+                Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })
             })
             .collect::<Result<Vec<_>, Error>>()?;
         self.assemble(recording, plan, sources, dispatches)
@@ -143,7 +143,7 @@ impl Gpu {
         roots.extend(recording.probes.iter().map(|(_, id)| *id));
         let budget = Budget { bindings: self.bindings(), fuse: self.options().fuse };
         let fused = fuse(&recording, &roots, budget);
-        let schedule = schedule::schedule(&recording, fused);
+        let schedule = schedule::schedule(&recording, fused, self.options().fuse);
         Ok(memory::place(recording, outputs, schedule))
     }
 
@@ -167,7 +167,13 @@ impl Gpu {
         let binding = stored.first().map_or(0, |node| node.spec.bytes() as u64);
         let too_large = |what: &str, needed: u64, limit: u64| {
             let line = |node: &&wgrad_core::Node| {
-                format!("  {} {} ({} bytes) at {}\n", node.op.name(), node.spec, node.spec.bytes(), node.location)
+                format!(
+                    "  {} {} ({} bytes) at {}\n",
+                    node.op.name(),
+                    node.spec,
+                    node.spec.bytes(),
+                    node.location
+                )
             };
             Err(Error::TooLarge {
                 adapter: self.info().name.clone(),
@@ -193,8 +199,7 @@ impl Gpu {
         sources: Vec<Source>,
         dispatches: Vec<Dispatch>,
     ) -> Result<Program, Error> {
-        let usage =
-            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let workspace = self.buffer("workspace", plan.workspace, usage)?;
         let inputs = plan.recording.inputs();
         let mut places = vec![];
@@ -323,7 +328,8 @@ impl Program {
                 return Err(Error::Variable { name: variable.name.to_string(), message });
             }
         }
-        let groups = this.dispatches.iter().map(|dispatch| self.bind(dispatch, state)).collect::<Result<_, _>>()?;
+        let groups =
+            this.dispatches.iter().map(|dispatch| self.bind(dispatch, state)).collect::<Result<_, _>>()?;
         let groups: Arc<Vec<wgpu::BindGroup>> = Arc::new(groups);
         known.push_back((state.id, groups.clone()));
         if known.len() > KEPT {
@@ -333,21 +339,93 @@ impl Program {
     }
 
     fn bind(&self, dispatch: &Dispatch, state: &State) -> Result<wgpu::BindGroup, Error> {
-        let this = &self.inner;
-        let mut entries = vec![];
-        for (number, place) in dispatch.places.iter().enumerate() {
-            let (buffer, offset, bytes) = self.locate(place, state)?;
-            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer,
-                offset,
-                size: wgpu::BufferSize::new(bytes),
-            });
-            entries.push(wgpu::BindGroupEntry { binding: number as u32, resource });
+        let gpu = &self.inner.gpu;
+        let mut table = None;
+        let mut parts = vec![];
+        for bound in &dispatch.bindings {
+            match bound {
+                Bound::Tensor(place) => parts.push(Some(self.locate(place, state)?)),
+                Bound::State(places) | Bound::Workspace(places) => {
+                    parts.push(Some(self.span(places, state, bound)?))
+                }
+                Bound::Table(words) => {
+                    table = Some(self.table(words, &dispatch.bindings, state)?);
+                    parts.push(None);
+                }
+            }
         }
-        this.gpu.inner.count.bind_groups.fetch_add(1, Ordering::Relaxed);
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = parts
+            .iter()
+            .enumerate()
+            .filter_map(|(number, part)| {
+                let (buffer, offset, bytes) = match (part, &table) {
+                    (Some(part), _) => *part,
+                    (None, Some(table)) => (table, 0, table.size()),
+                    (None, None) => return None,
+                };
+                let size = wgpu::BufferSize::new(bytes);
+                let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
+                Some(wgpu::BindGroupEntry { binding: number as u32, resource })
+            })
+            .collect();
+        gpu.inner.count.bind_groups.fetch_add(1, Ordering::Relaxed);
         let descriptor =
             wgpu::BindGroupDescriptor { label: None, layout: &dispatch.pipeline.layout, entries: &entries };
-        Ok(this.gpu.inner.device.create_bind_group(&descriptor))
+        Ok(gpu.inner.device.create_bind_group(&descriptor))
+    }
+
+    /// The smallest range of one buffer that holds all of the places.
+    fn span<'a>(
+        &'a self,
+        places: &[Place],
+        state: &'a State,
+        bound: &Bound,
+    ) -> Result<(&'a wgpu::Buffer, u64, u64), Error> {
+        let buffer = if matches!(bound, Bound::State(_)) { &state.buffer } else { &self.inner.workspace };
+        let mut range = (u64::MAX, 0);
+        for place in places {
+            let (_, offset, bytes) = self.locate(place, state)?;
+            range = (range.0.min(offset), range.1.max(offset + bytes));
+        }
+        if places.is_empty() {
+            range = (0, 16);
+        }
+        let (bytes, limit) =
+            (range.1 - range.0, self.inner.gpu.inner.device.limits().max_storage_buffer_binding_size);
+        if bytes > limit {
+            return Err(Error::TooLarge {
+                adapter: self.inner.gpu.info().name.clone(),
+                what: "for the tensors of one packed kernel".into(),
+                needed: bytes,
+                limit,
+                largest: String::new(),
+            });
+        }
+        Ok((buffer, range.0, bytes))
+    }
+
+    /// The table of a packed dispatch, for one state.
+    fn table(&self, words: &[Word], bindings: &[Bound], state: &State) -> Result<wgpu::Buffer, Error> {
+        let (mut state_start, mut workspace_start) = (0, 0);
+        for bound in bindings {
+            match bound {
+                Bound::State(places) => state_start = self.span(places, state, bound)?.1,
+                Bound::Workspace(places) => workspace_start = self.span(places, state, bound)?.1,
+                Bound::Tensor(_) | Bound::Table(_) => {}
+            }
+        }
+        let number = |word: &Word| match word {
+            Word::Number(number) => Ok(*number),
+            Word::Start(place) => {
+                let base = if matches!(place, Place::State(_)) { state_start } else { workspace_start };
+                Ok(((self.locate(place, state)?.1 - base) / 16) as u32)
+            }
+        };
+        let numbers = words.iter().map(number).collect::<Result<Vec<u32>, Error>>()?;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.inner.gpu.buffer("table", 4 * numbers.len() as u64, usage)?;
+        self.inner.gpu.inner.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&numbers));
+        Ok(buffer)
     }
 
     /// The buffer, offset and length behind a place.

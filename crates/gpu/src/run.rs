@@ -168,7 +168,8 @@ impl Program {
             Ok(_) => Err(Error::Internal("a batch staged for another program".into())),
             Err(memory) => {
                 let host = memory.downcast::<HostMemory>();
-                let host = host.map_err(|_| Error::Internal("a batch in memory of an unknown kind".into()))?;
+                let host =
+                    host.map_err(|_| Error::Internal("a batch in memory of an unknown kind".into()))?;
                 let mut staged = ring.take(&batch.layout)?;
                 for field in batch.layout.fields() {
                     let end = (field.offset + field.spec.bytes()).next_multiple_of(4).min(host.0.len());
@@ -220,7 +221,10 @@ impl Outputs {
         let array = self.get(index)?;
         match array.data[..] {
             [value] => Ok(value),
-            _ => Err(Error::NoOutput { what: format!("{index} of one number"), available: array.spec.to_string() }),
+            _ => Err(Error::NoOutput {
+                what: format!("{index} of one number"),
+                available: array.spec.to_string(),
+            }),
         }
     }
 
@@ -271,12 +275,18 @@ fn read_mapped(gpu: &Gpu, slot: &Slot) -> Result<Vec<u8>, Error> {
         gpu.wait(None)?;
     }
     let view = slot.buffer.get_mapped_range(..);
-    let view = view.map_err(|error| Error::Driver { what: "a readback".into(), message: error.to_string() })?;
+    let view =
+        view.map_err(|error| Error::Driver { what: "a readback".into(), message: error.to_string() })?;
     Ok(view.to_vec())
 }
 
 /// Reads part of a buffer; waits for everything before.
-pub(crate) fn read_buffer(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, Error> {
+pub(crate) fn read_buffer(
+    gpu: &Gpu,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+) -> Result<Vec<u8>, Error> {
     let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
     let to = gpu.buffer("readback", bytes, usage)?;
     let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

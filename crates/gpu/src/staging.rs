@@ -48,7 +48,8 @@ impl Ring {
         let buffer =
             if buffer.size() < layout.bytes() as u64 { mapped(&self.gpu, layout.bytes())? } else { buffer };
         let view = buffer.get_mapped_range_mut(..);
-        let view = view.map_err(|error| Error::Driver { what: "a mapping".into(), message: error.to_string() })?;
+        let view =
+            view.map_err(|error| Error::Driver { what: "a mapping".into(), message: error.to_string() })?;
         Ok(Staged { ring: self.clone(), layout: layout.clone(), buffer: Some(buffer), view: Some(view) })
     }
 
@@ -120,7 +121,12 @@ impl Staged {
                 let value = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
                 if (field.offset..end).contains(&at) && value >= *bound {
                     let element = (at - field.offset) / 4;
-                    return Err(BatchError::OutOfRange { field: name.clone(), value, bound: *bound, element });
+                    return Err(BatchError::OutOfRange {
+                        field: name.clone(),
+                        value,
+                        bound: *bound,
+                        element,
+                    });
                 }
             }
         }

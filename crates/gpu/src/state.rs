@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wgrad_core::vars::InitContext;
 use wgrad_core::batch::Batch;
+use wgrad_core::vars::InitContext;
 use wgrad_core::{Array, DType, Mode, TensorSpec, Var, VarKind, Vars};
 
 use crate::device::Gpu;
@@ -51,7 +51,13 @@ impl Gpu {
         let mut state = State::allocate(self, &all)?;
         let program = self.compile(Mode::Eval, |graph| {
             for var in &all {
-                let cx = InitContext { graph, shape: var.shape(), dtype: var.spec().dtype, name: var.name(), seed };
+                let cx = InitContext {
+                    graph,
+                    shape: var.shape(),
+                    dtype: var.spec().dtype,
+                    name: var.name(),
+                    seed,
+                };
                 let value = if *var.kind() == VarKind::System && var.name() == Var::seed().name() {
                     graph.constant([2], &[seed as u32, (seed >> 32) as u32])
                 } else {
@@ -91,8 +97,7 @@ impl State {
                 largest: lines.collect(),
             });
         }
-        let usage =
-            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let buffer = gpu.buffer("state", end, usage)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Self { gpu: gpu.clone(), id, buffer, slots, order, bytes: end })
@@ -101,7 +106,8 @@ impl State {
     pub(crate) fn slot(&self, name: &str) -> Result<&Slot, Error> {
         self.slots.get(name).ok_or_else(|| Error::Variable {
             name: name.into(),
-            message: "the state does not have it; call `gpu.init` after compiling the training program".into(),
+            message: "the state does not have it; call `gpu.init` after compiling the training program"
+                .into(),
         })
     }
 

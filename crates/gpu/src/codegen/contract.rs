@@ -4,10 +4,10 @@
 //! No workgroup memory and no barriers: software adapters run this shape seven times faster than the one
 //! that discrete GPUs prefer (`docs/decisions.md`).
 
-use wgrad_core::ops::Contract;
-use wgrad_core::{DType, NodeId, Op};
+use wgrad_core::{DType, NodeId};
 
 use super::emit::{Emitter, Value, register_type, vector_of};
+use super::product::{Axis, Product};
 use super::{Body, Shaping};
 use crate::plan::Kernel;
 use crate::plan::index::Index;
@@ -25,79 +25,6 @@ pub struct Tile {
 
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
-/// A contraction with its labels sorted into four composite axes.
-struct Product {
-    node: NodeId,
-    /// The operand that gives rows, and the one that gives columns.
-    operands: [NodeId; 2],
-    labels: [Vec<u8>; 2],
-    out: Vec<u8>,
-    batch: Axis,
-    rows: Axis,
-    columns: Axis,
-    inner: Axis,
-    dtype: DType,
-}
-
-/// A composite axis.
-#[derive(Clone, Debug)]
-struct Axis {
-    labels: Vec<u8>,
-    extents: Vec<usize>,
-}
-
-impl Axis {
-    fn len(&self) -> usize {
-        self.extents.iter().product()
-    }
-}
-
-impl Product {
-    fn new(emitter: &Emitter<'_>, id: NodeId, op: &Contract) -> Self {
-        let recording = &emitter.plan.recording;
-        let node = recording.node(id);
-        let (a, b) = (&recording.node(node.inputs[0]).spec, &recording.node(node.inputs[1]).spec);
-        let extent = |label: u8| op.extent(label, a, b);
-        // Neighbours in the result are columns, so that they are read and written together.
-        let innermost = op.out.iter().rev().copied().find(|&label| extent(label) > 1);
-        let swap = innermost.is_some_and(|label| op.a.contains(&label) && !op.b.contains(&label));
-        let (mut operands, mut labels) = ([node.inputs[0], node.inputs[1]], [op.a.clone(), op.b.clone()]);
-        if swap {
-            operands.reverse();
-            labels.reverse();
-        }
-        let axis = |labels: Vec<u8>| Axis { extents: labels.iter().map(|&l| extent(l)).collect(), labels };
-        let of_out = |in_rows: bool, in_columns: bool| {
-            let belongs =
-                |l: &u8| labels[0].contains(l) == in_rows && labels[1].contains(l) == in_columns;
-            axis(op.out.iter().copied().filter(belongs).collect())
-        };
-        let inner = labels[0].iter().copied().filter(|label| !op.out.contains(label)).collect();
-        Self {
-            node: id,
-            operands,
-            out: op.out.clone(),
-            batch: of_out(true, true),
-            rows: of_out(true, false),
-            columns: of_out(false, true),
-            inner: axis(inner),
-            dtype: node.spec.dtype,
-            labels,
-        }
-    }
-
-    /// The multi-index of an operand, or of the result, from positions along the composite axes.
-    fn index(&self, labels: &[u8], parts: &[(&Axis, &[Index])]) -> Vec<Index> {
-        let find = |label: &u8| {
-            let hit = |(axis, index): &(&Axis, &[Index])| {
-                axis.labels.iter().position(|l| l == label).map(|at| index[at].clone())
-            };
-            parts.iter().find_map(hit).unwrap_or_default()
-        };
-        labels.iter().map(find).collect()
-    }
-}
-
 /// A lane's position along a composite axis and, for lanes that may lie beyond the end, the condition
 /// under which they do not.
 struct Lane {
@@ -105,12 +32,12 @@ struct Lane {
     inside: Option<String>,
 }
 
-pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, id: NodeId, shaping: &Shaping) -> Body {
-    let Op::Contract(op) = &emitter.plan.recording.node(id).op else {
-        emitter.fault = Some("a contraction kernel without a contraction".into());
-        return Body { text: String::new(), globals: String::new(), workgroup: 1, groups: 1 };
-    };
-    let product = Product::new(emitter, id, op);
+pub(super) fn write(
+    emitter: &mut Emitter<'_>,
+    kernel: &Kernel,
+    product: &Product,
+    shaping: &Shaping,
+) -> Body {
     emitter.wide_loads = true;
     let (m, n) = (product.rows.len(), product.columns.len());
     let rows = shaping.tile.rows.min(m.next_power_of_two()).max(1);
@@ -134,7 +61,7 @@ pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, id: NodeId, shap
         .collect();
     let column_lanes = column_lanes(emitter, &n_tile, columns, n, &product.columns);
 
-    let accumulators = accumulate(emitter, &product, &batch, &row_lanes, &column_lanes);
+    let accumulators = accumulate(emitter, product, &batch, &row_lanes, &column_lanes);
     for (i, row) in row_lanes.iter().enumerate() {
         for (j, column) in column_lanes.iter().enumerate() {
             let index = product.index(
@@ -142,13 +69,17 @@ pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, id: NodeId, shap
                 &[(&product.batch, &batch), (&product.rows, &row.index), (&product.columns, &column.index)],
             );
             let text = format!("{}.{}", accumulators[i][j / 4], COMPONENTS[j % 4]);
-            let text = if product.dtype == DType::F32 { text } else { format!("{}({text})", register_type(product.dtype)) };
+            let text = if product.dtype == DType::F32 {
+                text
+            } else {
+                format!("{}({text})", register_type(product.dtype))
+            };
             // Lanes beyond the end share the position of the last one, and its value.
             emitter.know(product.node, &index, Value { text, depth: 0 });
         }
     }
     for &node in &kernel.stores {
-        write_tile(emitter, &product, node, &batch, &row_lanes, &column_lanes);
+        write_tile(emitter, product, node, &batch, &row_lanes, &column_lanes);
     }
     Body {
         text: emitter.finish(),
@@ -165,7 +96,13 @@ fn lane(emitter: &mut Emitter<'_>, position: &Index, extent: usize, axis: &Axis)
 }
 
 /// Columns are clamped in whole groups of four where the extent allows, so that they stay aligned.
-fn column_lanes(emitter: &mut Emitter<'_>, tile: &Index, columns: usize, extent: usize, axis: &Axis) -> Vec<Lane> {
+fn column_lanes(
+    emitter: &mut Emitter<'_>,
+    tile: &Index,
+    columns: usize,
+    extent: usize,
+    axis: &Axis,
+) -> Vec<Lane> {
     if extent % 4 != 0 {
         let at = |j: usize| tile.times(columns as i64).offset(j as i64);
         return (0..columns).map(|j| lane(emitter, &at(j), extent, axis)).collect();
@@ -278,14 +215,17 @@ fn write_tile(
                 .map(|column| {
                     product.index(
                         &product.out,
-                        &[(&product.batch, batch), (&product.rows, &row.index), (&product.columns, &column.index)],
+                        &[
+                            (&product.batch, batch),
+                            (&product.rows, &row.index),
+                            (&product.columns, &column.index),
+                        ],
                     )
                 })
                 .collect();
             let together = group.iter().all(|column| column.inside == group[0].inside);
             if together {
-                let conditions: Vec<String> =
-                    row.inside.iter().chain(&group[0].inside).cloned().collect();
+                let conditions: Vec<String> = row.inside.iter().chain(&group[0].inside).cloned().collect();
                 write_if(emitter, node, &positions, &conditions);
             } else {
                 for (column, position) in group.iter().zip(&positions) {

@@ -300,7 +300,7 @@ impl<'a> Emitter<'a> {
                     let depth = self.indices.depth(&group);
                     let at = self.position(&group);
                     self.bindings[binding].wide = true;
-                    let text = self.let_("q", depth, &format!("b{binding}[{at}]"));
+                    let text = self.let_("q", depth, &format!("load_four{binding}({at})"));
                     let vector = Value { text, depth };
                     self.scopes[depth].groups.push(key.clone());
                     self.groups.insert(key, vector.clone());
@@ -322,7 +322,8 @@ impl<'a> Emitter<'a> {
         if let Some(value) = self.values.get(&key) {
             return value.clone();
         }
-        let value = if self.loads.contains(&node) { self.load(node, index) } else { self.compute(node, index) };
+        let value =
+            if self.loads.contains(&node) { self.load(node, index) } else { self.compute(node, index) };
         self.know(node, index, value.clone());
         value
     }
@@ -602,16 +603,29 @@ impl<'a> Emitter<'a> {
             self.bindings[binding].wide = true;
             let at = self.position(&group);
             let words: Vec<String> = values.iter().map(|value| word(&value.text)).collect();
-            let vector = vector_of(&words).unwrap_or_else(|| {
-                format!("vec4<{}>({})", memory_type(dtype), words.join(", "))
-            });
-            self.line(&format!("b{binding}[{at}] = {vector};"));
+            let vector = vector_of(&words)
+                .unwrap_or_else(|| format!("vec4<{}>({})", memory_type(dtype), words.join(", ")));
+            self.line(&format!("store_four{binding}({at}, {vector});"));
             return;
         }
         for (value, position) in values.iter().zip(&positions) {
             let at = self.position(position);
             self.line(&format!("store{binding}({at}, {});", word(&value.text)));
         }
+    }
+
+    /// Writes a function of its own, which shares nothing but bindings with the rest of the kernel.
+    pub fn function(&mut self, signature: &str, body: impl FnOnce(&mut Self)) -> String {
+        let scopes = std::mem::replace(&mut self.scopes, vec![Scope::default()]);
+        let values = std::mem::take(&mut self.values);
+        let atoms = std::mem::take(&mut self.atoms);
+        let conditions = std::mem::take(&mut self.conditions);
+        let groups = std::mem::take(&mut self.groups);
+        body(self);
+        let text = self.close();
+        (self.scopes, self.values, self.atoms) = (scopes, values, atoms);
+        (self.conditions, self.groups) = (conditions, groups);
+        format!("{signature} {{\n{text}}}\n")
     }
 
     /// The finished body of the function.

@@ -10,10 +10,33 @@ const NARROW: usize = 1024;
 
 pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize, shaping: &Shaping) -> Body {
     let lanes = if numel % shaping.map_lanes == 0 && numel >= NARROW { shaping.map_lanes } else { 1 };
-    emitter.wide_loads = lanes == 4;
     let count = numel / lanes;
     emitter.line(&format!("let t = group * {}u + lid;", shaping.map_workgroup));
     emitter.line(&format!("if (t >= {count}u) {{ return; }}"));
+    elements(emitter, kernel, count, lanes);
+    Body {
+        text: emitter.finish(),
+        globals: String::new(),
+        workgroup: shaping.map_workgroup,
+        groups: (count as u64).div_ceil(u64::from(shaping.map_workgroup)),
+    }
+}
+
+/// Elements that a workgroup of a packed map covers.
+pub(super) fn packed_share(shaping: &Shaping) -> usize {
+    4 * shaping.map_workgroup as usize
+}
+
+/// A map as part of a packed dispatch: `t` counts groups of four within one of its tensors. Elements beyond
+/// the end of a tensor lie in its padding.
+pub(super) fn write_packed(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize) -> String {
+    elements(emitter, kernel, numel.div_ceil(4), 4);
+    emitter.finish()
+}
+
+/// Stores the elements `t * lanes` and following.
+fn elements(emitter: &mut Emitter<'_>, kernel: &Kernel, count: usize, lanes: usize) {
+    emitter.wide_loads = lanes == 4;
     let (atom, t) = emitter.indices.named_var(count, 0);
     emitter.define(atom, "t");
     for &node in &kernel.stores {
@@ -23,11 +46,5 @@ pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize, sh
         };
         let positions: Vec<Vec<Index>> = (0..lanes).map(|lane| at(emitter, lane)).collect();
         emitter.store(node, &positions);
-    }
-    Body {
-        text: emitter.finish(),
-        globals: String::new(),
-        workgroup: shaping.map_workgroup,
-        groups: (count as u64).div_ceil(u64::from(shaping.map_workgroup)),
     }
 }

@@ -4,13 +4,17 @@
 mod contract;
 mod emit;
 mod map;
+mod packed;
+mod product;
 mod row;
+mod tiled;
 
-use std::fmt::Write;
+use wgrad_core::Op;
 
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Place, Plan};
 use emit::{Emitter, memory_type};
+use product::Product;
 
 pub use contract::Tile;
 
@@ -25,6 +29,8 @@ pub struct Shaping {
     pub row_threads: u32,
     /// The register tile of a contraction.
     pub tile: Tile,
+    /// Whether large contractions go through workgroup memory.
+    pub workgroup_tiles: bool,
     /// The number of workgroups a dispatch may have along one dimension.
     pub max_groups: u32,
 }
@@ -37,6 +43,7 @@ impl Shaping {
             map_lanes: 4,
             row_threads: 1,
             tile: Tile { rows: 8, columns: 16, workgroup: 8 },
+            workgroup_tiles: false,
             max_groups: 65_535,
         }
     }
@@ -48,34 +55,79 @@ impl Shaping {
             map_lanes: 4,
             row_threads: 256,
             tile: Tile { rows: 4, columns: 4, workgroup: 64 },
+            workgroup_tiles: true,
             max_groups: 65_535,
         }
     }
 }
 
-/// A kernel ready to be compiled.
+/// A dispatch ready to be compiled.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The whole module; its entry point is `main`.
     pub wgsl: String,
     /// What is bound, in the order of binding numbers.
-    pub places: Vec<Place>,
+    pub bindings: Vec<Bound>,
     /// Workgroups along each dimension.
     pub grid: [u32; 3],
 }
 
-/// Writes the WGSL of a kernel.
-pub fn generate(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Result<Source, Error> {
-    let mut emitter = Emitter::new(plan, kernel);
-    let body = match &kernel.archetype {
-        Archetype::Map { numel } => map::write(&mut emitter, kernel, *numel, shaping),
-        Archetype::Row { shape, axes } => row::write(&mut emitter, kernel, shape, axes, shaping),
-        Archetype::Contract { node } => contract::write(&mut emitter, kernel, *node, shaping),
-    };
-    match &emitter.fault {
-        Some(fault) => Err(Error::Internal(fault.clone())),
-        None => Ok(assemble(emitter, body, shaping)),
+/// What a binding number stands for.
+#[derive(Clone, Debug)]
+pub enum Bound {
+    /// One tensor.
+    Tensor(Place),
+    /// The part of the state that holds these places.
+    State(Vec<Place>),
+    /// The part of the workspace that holds these places.
+    Workspace(Vec<Place>),
+    /// Numbers that are known when the state is.
+    Table(Vec<Word>),
+}
+
+/// A number in a table.
+#[derive(Clone, Debug)]
+pub enum Word {
+    /// This one.
+    Number(u32),
+    /// Where a place begins, in 16-byte groups from the start of its binding.
+    Start(Place),
+}
+
+/// Writes the WGSL of a dispatch of one or more kernels.
+pub fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
+    match kernels {
+        [kernel] => generate_one(plan, kernel, shaping),
+        _ => packed::generate(plan, kernels, shaping),
     }
+}
+
+fn generate_one(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Result<Source, Error> {
+    let mut emitter = Emitter::new(plan, kernel);
+    let source = match &kernel.archetype {
+        Archetype::Map { numel } => {
+            let body = map::write(&mut emitter, kernel, *numel, shaping);
+            assemble(&emitter, body, shaping)
+        }
+        Archetype::Row { shape, axes } => {
+            let body = row::write(&mut emitter, kernel, shape, axes, shaping);
+            assemble(&emitter, body, shaping)
+        }
+        Archetype::Contract { node } => {
+            let Op::Contract(op) = &plan.recording.node(*node).op else {
+                return Err(Error::Internal("a contraction kernel without a contraction".into()));
+            };
+            let product = Product::new(&emitter, *node, op);
+            if shaping.workgroup_tiles && tiled::suits(&product) {
+                let parts = tiled::write(&mut emitter, kernel, &product);
+                assemble_tiled(&emitter, &parts, shaping)
+            } else {
+                let body = contract::write(&mut emitter, kernel, &product, shaping);
+                assemble(&emitter, body, shaping)
+            }
+        }
+    };
+    emitter.fault.map_or(Ok(source), |fault| Err(Error::Internal(fault)))
 }
 
 /// The body of an entry point and what it needs around it.
@@ -90,12 +142,36 @@ struct Body {
     groups: u64,
 }
 
-fn assemble(emitter: Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
-    let mut wgsl = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_module(&mut wgsl, &emitter, &body, shaping);
-    let places = emitter.bindings.iter().map(|binding| binding.place.clone()).collect();
-    Source { wgsl, places, grid: fold(body.groups, shaping.max_groups) }
+fn assemble(emitter: &Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
+    let mut wgsl = preamble(emitter);
+    let grid = fold(body.groups, shaping.max_groups);
+    wgsl.push_str(&body.globals);
+    wgsl.push_str(&format!(
+        "@compute @workgroup_size({})\n\
+         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{\n\
+         \x20 {}\n{}}}\n",
+        body.workgroup,
+        group_number(grid),
+        body.text
+    ));
+    Source { wgsl, bindings: tensors(emitter), grid }
+}
+
+fn assemble_tiled(emitter: &Emitter<'_>, parts: &tiled::Tiled, shaping: &Shaping) -> Source {
+    let grid = fold(parts.groups, shaping.max_groups);
+    let kernel = wgrad_shaders::replace(wgrad_shaders::MATMUL_TILED, "sizes", &parts.sizes);
+    let functions = preamble(emitter) + &parts.functions;
+    let kernel = wgrad_shaders::replace(&kernel, "functions", &functions.replace(ENABLE_F16, ""));
+    let place = format!("    {}\n{}", group_number(grid), parts.grid);
+    let kernel = wgrad_shaders::replace(&kernel, "grid", &place);
+    let enable = if emitter.half { ENABLE_F16 } else { "" };
+    Source { wgsl: format!("{enable}{kernel}"), bindings: tensors(emitter), grid }
+}
+
+const ENABLE_F16: &str = "enable f16;\n";
+
+fn tensors(emitter: &Emitter<'_>) -> Vec<Bound> {
+    emitter.bindings.iter().map(|binding| Bound::Tensor(binding.place.clone())).collect()
 }
 
 /// Spreads workgroups over three dimensions of limited size.
@@ -107,31 +183,39 @@ fn fold(groups: u64, limit: u32) -> [u32; 3] {
     [x as u32, y as u32, z as u32]
 }
 
-fn write_module(wgsl: &mut String, emitter: &Emitter<'_>, body: &Body, shaping: &Shaping) -> std::fmt::Result {
-    if emitter.half {
-        writeln!(wgsl, "enable f16;")?;
-    }
+/// The statement that numbers workgroups through.
+fn group_number([x, y, _]: [u32; 3]) -> String {
+    format!("let group = workgroup.x + (workgroup.y + workgroup.z * {y}u) * {x}u;")
+}
+
+/// Bindings, functions that read and write their elements, and library functions.
+fn preamble(emitter: &Emitter<'_>) -> String {
+    let mut wgsl = String::from(if emitter.half { ENABLE_F16 } else { "" });
     for (number, binding) in emitter.bindings.iter().enumerate() {
         let element = memory_type(binding.dtype);
         let array = if binding.wide { format!("vec4<{element}>") } else { element.to_string() };
-        writeln!(wgsl, "@group(0) @binding({number}) var<storage, read_write> b{number}: array<{array}>;")?;
         let at = if binding.wide { "[i >> 2u][i & 3u]" } else { "[i]" };
-        writeln!(wgsl, "fn load{number}(i: u32) -> {element} {{ return b{number}{at}; }}")?;
-        writeln!(wgsl, "fn store{number}(i: u32, v: {element}) {{ b{number}{at} = v; }}")?;
+        wgsl.push_str(&format!(
+            "@group(0) @binding({number}) var<storage, read_write> b{number}: array<{array}>;\n\
+             fn load{number}(i: u32) -> {element} {{ return b{number}{at}; }}\n\
+             fn store{number}(i: u32, v: {element}) {{ b{number}{at} = v; }}\n"
+        ));
+        if binding.wide {
+            wgsl.push_str(&format!(
+                "fn load_four{number}(i: u32) -> {array} {{ return b{number}[i]; }}\n\
+                 fn store_four{number}(i: u32, v: {array}) {{ b{number}[i] = v; }}\n"
+            ));
+        }
     }
+    wgsl + &library(emitter)
+}
+
+/// The library functions that a kernel calls.
+fn library(emitter: &Emitter<'_>) -> String {
     let functions: Vec<&str> = emitter.functions.iter().copied().collect();
-    wgsl.push_str(&wgrad_shaders::math(&functions));
+    let mut wgsl = wgrad_shaders::math(&functions);
     if emitter.philox {
         wgsl.push_str(wgrad_shaders::PHILOX);
     }
-    wgsl.push_str(&body.globals);
-    let [x, y, _] = fold(body.groups, shaping.max_groups);
-    writeln!(wgsl, "@compute @workgroup_size({})", body.workgroup)?;
-    writeln!(
-        wgsl,
-        "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{"
-    )?;
-    writeln!(wgsl, "  let group = wid.x + (wid.y + wid.z * {y}u) * {x}u;")?;
-    wgsl.push_str(&body.text);
-    writeln!(wgsl, "}}")
+    wgsl
 }

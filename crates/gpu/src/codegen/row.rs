@@ -45,7 +45,17 @@ pub(super) fn write(
     let wanted = (length / lanes).next_power_of_two() as u32;
     let together = reduces_innermost && is_row(shape, axes) && wanted >= 32;
     let threads = if together { wanted.min(shaping.row_threads) } else { 1 };
-    let this = Rows { kernel, shape: shape.clone(), axes: axes.to_vec(), kept, row_lanes, lanes, threads, length, rows };
+    let this = Rows {
+        kernel,
+        shape: shape.clone(),
+        axes: axes.to_vec(),
+        kept,
+        row_lanes,
+        lanes,
+        threads,
+        length,
+        rows,
+    };
     emitter.wide_loads = lanes == 4 || row_lanes == 4;
     this.write(emitter, shaping)
 }
@@ -215,7 +225,13 @@ impl Rows<'_> {
     }
 
     /// Combines the accumulators of a workgroup in a fixed tree.
-    fn join(&self, emitter: &mut Emitter<'_>, kind: ReduceKind, dtype: wgrad_core::DType, name: &str) -> String {
+    fn join(
+        &self,
+        emitter: &mut Emitter<'_>,
+        kind: ReduceKind,
+        dtype: wgrad_core::DType,
+        name: &str,
+    ) -> String {
         let shared = format!("shared_{}", register_type(dtype));
         emitter.line(&format!("{shared}[lid] = {name};"));
         emitter.line("workgroupBarrier();");

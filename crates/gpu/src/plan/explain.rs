@@ -34,13 +34,16 @@ impl Plan {
     fn write_listing(&self, text: &mut String) -> std::fmt::Result {
         writeln!(
             text,
-            "{} kernels, {:.2} MFLOP, workspace {} bytes (no plan can do with less than {})",
-            self.kernels.len(),
+            "{} dispatches, {:.2} MFLOP, workspace {} bytes (no plan can do with less than {})",
+            self.steps.len(),
             self.flops() as f64 / 1e6,
             self.workspace,
             self.lower_bound
         )?;
-        for (number, kernel) in self.kernels.iter().enumerate() {
+        let numbered =
+            self.steps.iter().enumerate().flat_map(|(number, step)| step.clone().map(move |k| (number, k)));
+        for (number, kernel) in numbered {
+            let kernel = &self.kernels[kernel];
             let over = match &kernel.archetype {
                 Archetype::Map { numel } => format!("map over {numel}"),
                 Archetype::Row { shape, axes } => format!("reduce {shape} along {axes:?}"),
@@ -51,7 +54,8 @@ impl Plan {
             writeln!(text, "k{number}: {over}, {} bytes", self.kernel_bytes(kernel))?;
             for id in &kernel.nodes {
                 let node = self.recording.node(*id);
-                let kept = if kernel.stores.contains(id) { self.place_name(*id) } else { "in registers".into() };
+                let kept =
+                    if kernel.stores.contains(id) { self.place_name(*id) } else { "in registers".into() };
                 writeln!(text, "  %{} {} {}: {kept}  ({})", id.0, node.op.name(), node.spec, node.location)?;
             }
             let loads: Vec<String> =

@@ -69,7 +69,8 @@ impl Trace {
 
     /// Whether every access of `node` is at the position itself with the reduced axes at 0.
     fn reads_result(&self, recording: &Recording, node: NodeId, axes: &[usize]) -> bool {
-        let zeroed = |(axis, i): (usize, &Index)| if axes.contains(&axis) { Index::default() } else { i.clone() };
+        let zeroed =
+            |(axis, i): (usize, &Index)| if axes.contains(&axis) { Index::default() } else { i.clone() };
         let own: Vec<Index> = self.domain.iter().enumerate().map(zeroed).collect();
         recording.node(node).spec.shape == self.shape.reduced(axes)
             && self.accesses.iter().filter(|(read, _)| *read == node).all(|(_, index)| *index == own)
@@ -167,7 +168,8 @@ fn choose_stored(recording: &Recording, roots: &[NodeId], budget: Budget) -> Vec
         for &input in &node.inputs {
             let source = peel(recording, input);
             uses[source.index()] += 1;
-            let widened = recording.node(input).spec.shape.numel() > recording.node(source).spec.shape.numel();
+            let widened =
+                recording.node(input).spec.shape.numel() > recording.node(source).spec.shape.numel();
             replicated[source.index()] |= widened || iterated > recording.node(source).spec.shape.numel();
             contracted[source.index()] |= matches!(node.op, Op::Contract(_));
         }
@@ -306,7 +308,8 @@ impl Fuser<'_> {
     /// a new one.
     fn add(&mut self, id: NodeId) {
         let mut trace = self.trace(id);
-        let mut sources: Vec<usize> = trace.reads().filter_map(|read| self.fused.owner[read.index()]).collect();
+        let mut sources: Vec<usize> =
+            trace.reads().filter_map(|read| self.fused.owner[read.index()]).collect();
         sources.sort_unstable();
         sources.dedup();
         let taker = if self.budget.fuse {
@@ -397,7 +400,8 @@ impl Fuser<'_> {
                 same_axes
                     && (whole || result)
                     && reads.iter().all(|&read| {
-                        let same = *self.shape(read) == trace.shape && trace.reads_in_place(self.recording, read);
+                        let same =
+                            *self.shape(read) == trace.shape && trace.reads_in_place(self.recording, read);
                         same || whole && trace.reads_result(self.recording, read, axes)
                     })
             }
@@ -435,6 +439,21 @@ pub fn add_edge(ancestors: &mut [HashSet<usize>], before: usize, after: usize) {
     for (kernel, set) in ancestors.iter_mut().enumerate() {
         if kernel == after || set.contains(&after) {
             set.extend(all.iter().copied());
+        }
+    }
+}
+
+/// Says that two kernels, neither of which depends on the other, run at the same time.
+pub fn merge(ancestors: &mut [HashSet<usize>], a: usize, b: usize) {
+    let both: HashSet<usize> = ancestors[a].union(&ancestors[b]).copied().collect();
+    // Kernels merged with one of the two before are merged with the other now.
+    let twins = |set: &HashSet<usize>| set.contains(&a) || set.contains(&b);
+    for (kernel, set) in ancestors.iter_mut().enumerate() {
+        if kernel == a || kernel == b {
+            set.extend(both.iter().copied());
+        } else if twins(set) {
+            set.extend(both.iter().copied());
+            set.extend([a, b]);
         }
     }
 }

@@ -8,22 +8,22 @@ use wgrad_core::{NodeId, Op, Recording};
 use super::schedule::Schedule;
 use super::{Place, Plan, bytes_of};
 
-/// A value's bytes and the first and last kernel (inclusive) that need them.
+/// A value's bytes and the first and last dispatch (inclusive) that need them.
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
     /// The value.
     pub node: NodeId,
     /// Its size.
     pub bytes: u64,
-    /// The kernel that writes it; 0 for what is there before the first kernel.
+    /// The dispatch that writes it; 0 for what is there before the first.
     pub first: usize,
-    /// The last kernel that reads it; the number of kernels for what is read afterwards.
+    /// The last dispatch that reads it; the number of dispatches for what is read afterwards.
     pub last: usize,
 }
 
 /// Places every stored value of a schedule.
 pub fn place(recording: Recording, outputs: Vec<NodeId>, schedule: Schedule) -> Plan {
-    let Schedule { kernels, in_place, copies } = schedule;
+    let Schedule { kernels, steps, in_place, copies } = schedule;
     let count = recording.nodes.len();
     let mut places: Vec<Option<Place>> = vec![None; count];
     for (index, node) in recording.nodes.iter().enumerate() {
@@ -49,16 +49,18 @@ pub fn place(recording: Recording, outputs: Vec<NodeId>, schedule: Schedule) -> 
         life.last = life.last.max(at);
         // Constants are uploaded once and must survive every step.
         if matches!(node.op, Op::Constant(_)) {
-            life.last = kernels.len();
+            life.last = steps.len();
         }
     };
-    for (at, kernel) in kernels.iter().enumerate() {
-        kernel.stores.iter().for_each(|&id| touch(id, at, true));
-        kernel.loads.iter().for_each(|&id| touch(id, at, false));
+    for (at, step) in steps.iter().enumerate() {
+        for kernel in &kernels[step.clone()] {
+            kernel.stores.iter().for_each(|&id| touch(id, at, true));
+            kernel.loads.iter().for_each(|&id| touch(id, at, false));
+        }
     }
     let probes = recording.probes.iter().map(|(_, id)| id);
     let late = outputs.iter().chain(probes).chain(copies.iter().map(|(id, _)| id));
-    late.for_each(|&id| touch(id, kernels.len(), false));
+    late.for_each(|&id| touch(id, steps.len(), false));
     // An input that nothing reads still has to be accepted.
     for (index, node) in recording.nodes.iter().enumerate() {
         if matches!(node.op, Op::Input(_)) {
@@ -67,23 +69,30 @@ pub fn place(recording: Recording, outputs: Vec<NodeId>, schedule: Schedule) -> 
     }
 
     let lives: Vec<Life> = lives.into_values().collect();
-    let lower_bound = most_alive(&lives, kernels.len());
+    let lower_bound = most_alive(&lives, steps.len());
     let (offsets, workspace) = pack(lives);
     for (life, offset) in offsets {
         places[life.node.index()] = Some(Place::Workspace { offset, bytes: life.bytes });
     }
     let copies: Vec<(NodeId, Arc<str>)> = copies;
-    Plan { recording, outputs, kernels, places, copies, workspace, lower_bound }
+    Plan { recording, outputs, kernels, steps, places, copies, workspace, lower_bound }
 }
 
-fn most_alive(lives: &[Life], kernels: usize) -> u64 {
-    let mut change = vec![0i64; kernels + 2];
+fn most_alive(lives: &[Life], steps: usize) -> u64 {
+    let mut change = vec![0i64; steps + 2];
     for life in lives {
         change[life.first] += life.bytes as i64;
         change[life.last + 1] -= life.bytes as i64;
     }
     let mut alive = 0;
-    change.iter().map(|c| { alive += c; alive }).max().unwrap_or(0) as u64
+    change
+        .iter()
+        .map(|c| {
+            alive += c;
+            alive
+        })
+        .max()
+        .unwrap_or(0) as u64
 }
 
 /// Greedy by size: the largest value first, each at the lowest offset that is free for its whole life.
@@ -118,8 +127,9 @@ mod tests {
     #[test]
     fn values_alive_together_do_not_overlap() {
         let life = |node, bytes, first, last| Life { node: NodeId(node), bytes, first, last };
-        let lives: Vec<Life> =
-            (0..60).map(|i| life(i, 16 * (1 + u64::from(i * 7 % 13)), (i / 3) as usize, (i / 3 + i % 5) as usize)).collect();
+        let lives: Vec<Life> = (0..60)
+            .map(|i| life(i, 16 * (1 + u64::from(i * 7 % 13)), (i / 3) as usize, (i / 3 + i % 5) as usize))
+            .collect();
         let bound = most_alive(&lives, 30);
         let (placed, end) = pack(lives);
         assert!(end >= bound);

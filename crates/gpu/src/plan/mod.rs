@@ -1,16 +1,18 @@
 //! From a recording to kernels: each pass takes a plan's parts and returns more of them.
 //!
-//! simplify → [`lower`] → simplify → [`fuse`] (what is stored, which nodes share a kernel) → [`schedule`] (order)
-//! → [`memory`] (places). Nothing here knows WGSL or wgpu.
+//! simplify → [`lower`] → simplify → [`fuse`] (what is stored, which nodes share a kernel) → [`pack`] (which
+//! kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places). Nothing here knows WGSL or wgpu.
 
 pub mod explain;
 pub mod fuse;
 pub mod index;
 pub mod lower;
 pub mod memory;
+pub mod pack;
 pub mod schedule;
 pub mod views;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use wgrad_core::{DType, NodeId, Recording, Shape};
@@ -37,7 +39,7 @@ pub enum Archetype {
     },
 }
 
-/// One dispatch.
+/// The work of one dispatch, or of a part of one.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// What it iterates over.
@@ -82,8 +84,11 @@ pub struct Plan {
     pub recording: Recording,
     /// The nodes the user asked for.
     pub outputs: Vec<NodeId>,
-    /// Dispatches in order.
+    /// Kernels in order.
     pub kernels: Vec<Kernel>,
+    /// The kernels of each dispatch: usually one, several where equal maps over different tensors are
+    /// packed together.
+    pub steps: Vec<Range<usize>>,
     /// Where each stored node lies, by node.
     pub places: Vec<Option<Place>>,
     /// Copies into variables that could not be updated in place: (node, variable).

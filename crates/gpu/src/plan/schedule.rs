@@ -1,25 +1,29 @@
 //! Orders kernels, and decides which variables are updated in place.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use wgrad_core::{NodeId, Op, Recording};
 
 use super::fuse::{Fused, add_edge};
+use super::pack::pack;
 use super::{Archetype, Kernel};
 
 /// Kernels in order of execution and how variables get their new values.
 pub struct Schedule {
     /// Kernels in order.
     pub kernels: Vec<Kernel>,
+    /// The kernels of each dispatch.
+    pub steps: Vec<Range<usize>>,
     /// Nodes written straight into a variable.
     pub in_place: Vec<(NodeId, Arc<str>)>,
     /// Nodes copied into a variable when the step ends.
     pub copies: Vec<(NodeId, Arc<str>)>,
 }
 
-/// Orders the kernels of a fused recording.
-pub fn schedule(recording: &Recording, mut fused: Fused) -> Schedule {
+/// Orders the kernels of a fused recording, packing equal maps where asked.
+pub fn schedule(recording: &Recording, mut fused: Fused, packing: bool) -> Schedule {
     let (mut in_place, mut copies) = (vec![], vec![]);
     for (var, node) in &recording.assigns {
         let name: Arc<str> = var.name().into();
@@ -29,7 +33,10 @@ pub fn schedule(recording: &Recording, mut fused: Fused) -> Schedule {
             copies.push((*node, name));
         }
     }
-    Schedule { kernels: in_order(fused), in_place, copies }
+    let groups =
+        if packing { pack(recording, &mut fused, &in_place) } else { (0..fused.kernels.len()).collect() };
+    let (kernels, steps) = in_order(&fused, &groups);
+    Schedule { kernels, steps, in_place, copies }
 }
 
 /// Whether the kernel of `node` may write into the variable: every other kernel that reads the old value
@@ -70,21 +77,32 @@ fn update_in_place(recording: &Recording, fused: &mut Fused, name: &str, node: N
     true
 }
 
-/// Among the kernels whose predecessors have run, the one recorded first goes first.
-fn in_order(fused: Fused) -> Vec<Kernel> {
-    let rank = |kernel: usize| fused.kernels[kernel].nodes.first().copied();
-    let mut waiting: BTreeSet<(Option<NodeId>, usize)> =
-        (0..fused.kernels.len()).map(|kernel| (rank(kernel), kernel)).collect();
+/// Among the groups whose predecessors have run, the one recorded first goes first.
+fn in_order(fused: &Fused, groups: &[usize]) -> (Vec<Kernel>, Vec<Range<usize>>) {
+    let members = |leader: usize| (0..groups.len()).filter(move |&kernel| groups[kernel] == leader);
+    let rank = |leader: usize| members(leader).filter_map(|k| fused.kernels[k].nodes.first().copied()).max();
+    let mut waiting: BTreeSet<(Option<NodeId>, usize)> = (0..groups.len())
+        .filter(|&kernel| groups[kernel] == kernel)
+        .map(|leader| (rank(leader), leader))
+        .collect();
     let mut done: HashSet<usize> = HashSet::new();
-    let mut order = vec![];
-    while let Some(&next) = waiting
-        .iter()
-        .find(|(_, kernel)| fused.ancestors[*kernel].iter().all(|ancestor| done.contains(ancestor)))
-    {
+    let (mut kernels, mut steps) = (vec![], vec![]);
+    let ready = |done: &HashSet<usize>, leader: usize| {
+        members(leader).all(|kernel| {
+            fused.ancestors[kernel]
+                .iter()
+                .all(|&ancestor| done.contains(&ancestor) || groups[ancestor] == leader)
+        })
+    };
+    while let Some(&next) = waiting.iter().find(|(_, leader)| ready(&done, *leader)) {
         waiting.remove(&next);
-        done.insert(next.1);
-        order.push(fused.kernels[next.1].clone());
+        let start = kernels.len();
+        for kernel in members(next.1) {
+            done.insert(kernel);
+            kernels.push(fused.kernels[kernel].clone());
+        }
+        steps.push(start..kernels.len());
     }
     debug_assert!(waiting.is_empty(), "kernels depend on each other in a circle");
-    order
+    (kernels, steps)
 }

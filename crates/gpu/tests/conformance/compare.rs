@@ -16,7 +16,10 @@ pub static DEVICES: LazyLock<Vec<(&str, Gpu)>> = LazyLock::new(|| {
     let base = Options { poison: true, ..Options::default() };
     vec![
         ("fused", open(Options { shaping: Some(Shaping::software()), ..base })),
-        ("fused, shaped for a GPU", open(Options { shaping: Some(Shaping::hardware()), checked: true, ..base })),
+        (
+            "fused, shaped for a GPU",
+            open(Options { shaping: Some(Shaping::hardware()), checked: true, ..base }),
+        ),
         ("unfused", open(Options { fuse: false, shaping: Some(Shaping::software()), checked: true, ..base })),
         ("fused, eight bindings", open(Options { bindings: Some(8), ..base })),
     ]
@@ -30,7 +33,8 @@ pub fn compare(
     outputs: &[NodeId],
     slack: f64,
 ) -> Result<f64, String> {
-    let program = gpu.compile_recording(recording, outputs).map_err(|error| format!("does not compile: {error}"))?;
+    let program =
+        gpu.compile_recording(recording, outputs).map_err(|error| format!("does not compile: {error}"))?;
     let mut state = gpu.init(&Vars::new(), 0).map_err(|error| error.to_string())?;
     let batch = Batch::of_arrays(environment.iter().map(|(name, array)| (name.as_str(), array)));
     let run = program.run(&mut state, batch).map_err(|error| error.to_string())?;

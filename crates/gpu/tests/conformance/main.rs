@@ -3,5 +3,7 @@
 
 mod cases;
 mod compare;
+mod large;
 mod random;
 mod shaders;
+mod training;

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use naga::back;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use wgrad_core::case;
 use wgrad_core::NodeId;
+use wgrad_core::case;
 
 use crate::compare::DEVICES;
 
 fn write_everywhere(module: &naga::Module, info: &ModuleInfo, half: bool) -> Result<(), String> {
-    back::spv::write_vec(module, info, &back::spv::Options::default(), None).map_err(|e| format!("SPIR-V: {e}"))?;
+    back::spv::write_vec(module, info, &back::spv::Options::default(), None)
+        .map_err(|e| format!("SPIR-V: {e}"))?;
     let msl = back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
     back::msl::write_string(module, info, &msl, &back::msl::PipelineOptions::default())
         .map_err(|e| format!("MSL: {e}"))?;
@@ -32,9 +33,16 @@ fn write_everywhere(module: &naga::Module, info: &ModuleInfo, half: bool) -> Res
             multiview: None,
         };
         let mut text = String::new();
-        back::glsl::Writer::new(&mut text, module, info, &glsl, &pipeline, naga::proc::BoundsCheckPolicies::default())
-            .and_then(|mut writer| writer.write())
-            .map_err(|e| format!("GLSL: {e}"))?;
+        back::glsl::Writer::new(
+            &mut text,
+            module,
+            info,
+            &glsl,
+            &pipeline,
+            naga::proc::BoundsCheckPolicies::default(),
+        )
+        .and_then(|mut writer| writer.write())
+        .map_err(|e| format!("GLSL: {e}"))?;
     }
     Ok(())
 }
@@ -60,7 +68,8 @@ fn every_kernel_is_valid_and_is_written_for_every_backend() {
     assert!(sources.len() > 100, "only {} kernels", sources.len());
     for source in &sources {
         let half = source.contains("enable f16;");
-        let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source)));
+        let module = naga::front::wgsl::parse_str(source)
+            .unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source)));
         let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP;
         let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
         let info = info.unwrap_or_else(|e| panic!("{e:?}\n{source}"));

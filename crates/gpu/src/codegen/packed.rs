@@ -1,0 +1,109 @@
+//! Equal maps over different tensors in one dispatch. A table says which workgroups belong to which tensors
+//! and where these lie; the rest of the kernel is written once.
+
+use super::emit::{Binding, Emitter, memory_type};
+use super::{Bound, Shaping, Source, Word, fold, group_number, library, map};
+use crate::error::Error;
+use crate::plan::{Archetype, Kernel, Place, Plan};
+
+/// One of the packed maps: its tensors by binding number, and its number of elements.
+struct Member {
+    bindings: Vec<Binding>,
+    numel: usize,
+}
+
+pub(super) fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
+    let mut members = vec![];
+    // The largest member stands for all: in the others, positions might be constant.
+    let mut largest = (0, String::new(), String::new());
+    for kernel in kernels {
+        let Archetype::Map { numel } = kernel.archetype else {
+            return Err(Error::Internal("only maps are packed".into()));
+        };
+        let mut emitter = Emitter::new(plan, kernel);
+        let text = map::write_packed(&mut emitter, kernel, numel);
+        if let Some(fault) = emitter.fault {
+            return Err(Error::Internal(fault));
+        }
+        if numel > largest.0 {
+            largest = (numel, text, library(&emitter));
+        }
+        members.push(Member { bindings: emitter.bindings, numel });
+    }
+    let alike = |member: &Member| {
+        let shape = |b: &Binding| (b.dtype, matches!(b.place, Place::State(_)));
+        member.bindings.iter().map(shape).eq(members[0].bindings.iter().map(shape))
+    };
+    if !members.iter().all(alike) {
+        return Err(Error::Internal("packed maps differ in their bindings".into()));
+    }
+    let share = map::packed_share(shaping);
+    let groups: usize = members.iter().map(|member| member.numel.div_ceil(share)).sum();
+    let grid = fold(groups as u64, shaping.max_groups);
+    let wgsl = arenas(&members[0])
+        + &largest.2
+        + &entry(members[0].bindings.len(), groups, grid, shaping.map_workgroup, &largest.1);
+    let places = |of_state: bool| -> Vec<Place> {
+        let all = members.iter().flat_map(|member| &member.bindings).map(|binding| binding.place.clone());
+        all.filter(|place| matches!(place, Place::State(_)) == of_state).collect()
+    };
+    let bindings = vec![
+        Bound::State(places(true)),
+        Bound::Workspace(places(false)),
+        Bound::Table(table(&members, share)),
+    ];
+    Ok(Source { wgsl, bindings, grid })
+}
+
+/// The member of every workgroup; then for each member its first workgroup, its number of groups of four
+/// elements, and where its tensors begin.
+fn table(members: &[Member], share: usize) -> Vec<Word> {
+    let (mut owners, mut rows) = (vec![], vec![]);
+    for (number, member) in members.iter().enumerate() {
+        rows.push(Word::Number(owners.len() as u32));
+        rows.push(Word::Number(member.numel.div_ceil(4) as u32));
+        rows.extend(member.bindings.iter().map(|binding| Word::Start(binding.place.clone())));
+        owners.extend((0..member.numel.div_ceil(share)).map(|_| Word::Number(number as u32)));
+    }
+    owners.extend(rows);
+    owners
+}
+
+/// The three buffers and the functions that read and write a tensor's elements in them.
+fn arenas(member: &Member) -> String {
+    let mut wgsl = String::from(
+        "@group(0) @binding(0) var<storage, read_write> state: array<vec4<u32>>;\n\
+         @group(0) @binding(1) var<storage, read_write> workspace: array<vec4<u32>>;\n\
+         @group(0) @binding(2) var<storage, read_write> table: array<u32>;\n",
+    );
+    for (number, binding) in member.bindings.iter().enumerate() {
+        let arena = if matches!(binding.place, Place::State(_)) { "state" } else { "workspace" };
+        let t = memory_type(binding.dtype);
+        let at = format!("{arena}[start{number} + (i >> 2u)][i & 3u]");
+        let four = format!("{arena}[start{number} + i]");
+        wgsl.push_str(&format!(
+            "var<private> start{number}: u32;\n\
+             fn load{number}(i: u32) -> {t} {{ return bitcast<{t}>({at}); }}\n\
+             fn store{number}(i: u32, v: {t}) {{ {at} = bitcast<u32>(v); }}\n\
+             fn load_four{number}(i: u32) -> vec4<{t}> {{ return bitcast<vec4<{t}>>({four}); }}\n\
+             fn store_four{number}(i: u32, v: vec4<{t}>) {{ {four} = bitcast<vec4<u32>>(v); }}\n"
+        ));
+    }
+    wgsl
+}
+
+fn entry(bindings: usize, groups: usize, grid: [u32; 3], workgroup: u32, body: &str) -> String {
+    let starts: String =
+        (0..bindings).map(|number| format!("  start{number} = table[row + {}u];\n", number + 2)).collect();
+    format!(
+        "@compute @workgroup_size({workgroup})\n\
+         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{\n\
+         \x20 {}\n  if (group >= {groups}u) {{ return; }}\n\
+         \x20 let row = {groups}u + table[group] * {}u;\n\
+         \x20 let t = (group - table[row]) * {workgroup}u + lid;\n\
+         \x20 if (t >= table[row + 1u]) {{ return; }}\n\
+         {starts}{body}}}\n",
+        group_number(grid),
+        bindings + 2,
+    )
+}

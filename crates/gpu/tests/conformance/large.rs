@@ -1,0 +1,62 @@
+//! Shapes that the table of cases is too small for: contractions through workgroup memory, split inner axes,
+//! rows shared by a workgroup.
+
+use wgrad_core::case::{Fill, Operand, fill};
+use wgrad_core::interpret::Environment;
+use wgrad_core::ops::Window;
+use wgrad_core::{F32, Graph, Mode, Tensor, TensorSpec};
+
+use crate::compare::{DEVICES, compare};
+
+fn check(name: &str, shapes: &[&[usize]], build: impl Fn(&[Tensor]) -> Tensor) {
+    let graph = Graph::new(Mode::Train);
+    let mut environment = Environment::new();
+    let mut add = |name: String, shape: &[usize], seed: u64| {
+        let operand = Operand { spec: TensorSpec::new(F32, shape), fill: Fill::Uniform(-1.0, 1.0) };
+        environment.insert(name.clone(), fill(&operand, seed));
+        graph.input(&name, shape, F32)
+    };
+    let inputs: Vec<Tensor> =
+        shapes.iter().enumerate().map(|(i, shape)| add(format!("x{i}"), shape, i as u64)).collect();
+    let output = build(&inputs);
+    graph.recording().check().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let cotangent = add("cotangent".into(), &output.shape(), 99);
+    let mut outputs = vec![output.clone()];
+    outputs.extend(output.pull_back(&cotangent, &inputs.iter().collect::<Vec<_>>()));
+    let ids: Vec<_> = outputs.iter().map(Tensor::id).collect();
+    for (device, gpu) in DEVICES.iter() {
+        let compared = compare(gpu, &graph.recording(), &environment, &ids, 0.0);
+        assert!(compared.is_ok(), "{name} ({device}): {}", compared.unwrap_err());
+    }
+}
+
+#[test]
+fn contractions_beyond_one_tile() {
+    check("matmul", &[&[70, 130], &[130, 67]], |x| x[0].matmul(&x[1]));
+    check("batched", &[&[3, 65, 33], &[3, 33, 64]], |x| x[0].matmul(&x[1]).tanh());
+    check("transposed", &[&[48, 96], &[80, 96], &[80]], |x| (x[0].matmul(&x[1].t()) + &x[2]).relu());
+    check("long inner axis", &[&[5, 3001], &[3001, 7]], |x| x[0].matmul(&x[1]));
+    check("long inner axis, divisible", &[&[9, 4096], &[4096, 12]], |x| x[0].matmul(&x[1]));
+}
+
+#[test]
+fn convolutions_beyond_one_tile() {
+    let window = Window::new(&[3, 3]).padding(1);
+    check("conv", &[&[2, 8, 13, 11], &[40, 8, 3, 3], &[40]], move |x| {
+        x[0].conv2d(&x[1], Some(&x[2]), &window, 1).relu()
+    });
+    let window = Window::new(&[3, 3]).stride(2).padding(1);
+    check("strided", &[&[2, 4, 16, 16], &[36, 4, 3, 3]], move |x| x[0].conv2d(&x[1], None, &window, 1));
+}
+
+#[test]
+fn long_rows_and_columns() {
+    check("softmax", &[&[5, 700]], |x| x[0].softmax(-1));
+    check("layer norm", &[&[6, 516]], |x| {
+        let centred = &x[0] - x[0].mean_keep(-1);
+        &centred / (centred.square().mean_keep(-1) + 1e-5).sqrt()
+    });
+    check("column sums", &[&[3000, 5]], |x| x[0].sum(0));
+    check("everything", &[&[70_001]], |x| x[0].square().sum(..));
+    check("largest", &[&[4099]], |x| x[0].max(..));
+}

@@ -8,6 +8,8 @@ use clap::Parser;
 use wgrad::prelude::*;
 use wgrad::train::Objective;
 
+const BATCH: usize = 32;
+
 #[derive(Parser)]
 struct Options {
     /// Where to leave the curves of loss and accuracy (.svg or .png).
@@ -19,7 +21,9 @@ struct Options {
 
 struct Cnn {
     conv1: Conv2d,
+    norm1: BatchNorm2d,
     conv2: Conv2d,
+    norm2: BatchNorm2d,
     drop: Dropout,
     fc1: Linear,
     fc2: Linear,
@@ -29,7 +33,9 @@ impl Cnn {
     fn new(vars: &Vars) -> Self {
         Self {
             conv1: Conv2dConfig::new(1, 16, 3).padding(1).build(vars.sub("conv1")),
+            norm1: BatchNorm2d::new(vars.sub("norm1"), 16),
             conv2: Conv2dConfig::new(16, 32, 3).padding(1).build(vars.sub("conv2")),
+            norm2: BatchNorm2d::new(vars.sub("norm2"), 32),
             drop: Dropout::new(0.3),
             fc1: Linear::new(vars.sub("fc1"), 32 * 4 * 4, 64),
             fc2: Linear::new(vars.sub("fc2"), 64, 10),
@@ -39,20 +45,23 @@ impl Cnn {
 
 impl Module for Cnn {
     fn forward(&self, x: &Tensor) -> Tensor {
-        let x = self.conv1.forward(x).relu();
-        let x = self.conv2.forward(&x).relu().max_pool2d(2).flatten(1);
+        let x = self.norm1.forward(&self.conv1.forward(x)).relu();
+        let x = self.norm2.forward(&self.conv2.forward(&x)).relu().max_pool2d(2).flatten(1);
         self.fc2.forward(&self.drop.forward(&self.fc1.forward(&x).relu()))
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
-    let (train, test) = digits().split(0.8, 1);
+    let (train, test) = digits().split(0.8, 0);
     let (gpu, vars) = (Gpu::new()?, Vars::new());
     let model = Cnn::new(&vars);
 
-    let mut trainer =
-        Trainer::new(&gpu, &vars, Adam::new(2e-3)).epochs(options.epochs).batch_size(32).seed(1);
+    let steps = (options.epochs * train.len().div_ceil(BATCH)) as u32;
+    let mut trainer = Trainer::new(&gpu, &vars, Adam::new(Cosine::new(3e-3, steps)))
+        .epochs(options.epochs)
+        .batch_size(BATCH)
+        .seed(1);
     if let Some(path) = &options.chart {
         trainer = trainer.chart(path);
     }

@@ -55,6 +55,9 @@ pub enum Error {
     /// A batch that could not be written.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// A batch in memory that the program cannot take it from.
+    #[error("the batch's memory {0}")]
+    BatchMemory(String),
     /// A batch lacks an input of the program.
     #[error("the program needs an input `{name}` of {expected}; the batch has {}", .found.join(", "))]
     MissingInput {

@@ -163,21 +163,26 @@ impl Program {
     /// The batch in staging memory: as it is if it was written there, else copied.
     fn stage(&self, batch: Batch) -> Result<Staged, Error> {
         let ring = &self.inner.ring;
-        match batch.memory.into_any().downcast::<Staged>() {
-            Ok(staged) if staged.belongs_to(ring) => Ok(*staged),
-            Ok(_) => Err(Error::Internal("a batch staged for another program".into())),
-            Err(memory) => {
-                let host = memory.downcast::<HostMemory>();
-                let host =
-                    host.map_err(|_| Error::Internal("a batch in memory of an unknown kind".into()))?;
-                let mut staged = ring.take(&batch.layout)?;
-                for field in batch.layout.fields() {
-                    let end = (field.offset + field.spec.bytes()).next_multiple_of(4).min(host.0.len());
-                    staged.write(field.offset, &host.0[field.offset..end])?;
-                }
-                Ok(staged)
+        let host = match batch.memory.into_any().downcast::<Staged>() {
+            Ok(staged) => {
+                staged.check_owner(ring, &batch.layout)?;
+                return Ok(*staged);
             }
+            Err(memory) => memory.downcast::<HostMemory>().map_err(|_| {
+                let message = "is of an unknown kind; use ordinary memory or the program's `staging()`";
+                Error::BatchMemory(message.into())
+            })?,
+        };
+        let mut staged = ring.take(&batch.layout)?;
+        for field in batch.layout.fields() {
+            let end = field.offset + field.spec.bytes();
+            let bytes = host.0.get(field.offset..end).ok_or_else(|| {
+                let message = format!("has {} bytes, but `{}` ends at {end}", host.0.len(), field.name);
+                Error::BatchMemory(message)
+            })?;
+            staged.write(field.offset, bytes)?;
         }
+        Ok(staged)
     }
 
     /// Fills the workspace with NaN, except constants.

@@ -104,8 +104,16 @@ impl Staged {
         Some(buffer)
     }
 
-    pub(crate) fn belongs_to(&self, ring: &Arc<Ring>) -> bool {
-        Arc::ptr_eq(&self.ring, ring)
+    /// Whether this was lent by a ring, for a layout: what was written was checked against those.
+    pub(crate) fn check_owner(&self, ring: &Arc<Ring>, layout: &Layout) -> Result<(), Error> {
+        let lent = if !Arc::ptr_eq(&self.ring, ring) {
+            "by another program; give the loader the `staging()` of the program that runs its batches"
+        } else if *self.layout != *layout {
+            "for another layout than the batch has"
+        } else {
+            return Ok(());
+        };
+        Err(Error::BatchMemory(format!("was lent {lent}")))
     }
 
     /// Whether the u32 values written at a byte offset stay below the bounds of the fields they lie in.

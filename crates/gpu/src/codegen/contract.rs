@@ -103,7 +103,7 @@ fn column_lanes(
     extent: usize,
     axis: &Axis,
 ) -> Vec<Lane> {
-    if extent % 4 != 0 {
+    if !extent.is_multiple_of(4) {
         let at = |j: usize| tile.times(columns as i64).offset(j as i64);
         return (0..columns).map(|j| lane(emitter, &at(j), extent, axis)).collect();
     }

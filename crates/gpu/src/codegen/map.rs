@@ -9,7 +9,7 @@ use crate::plan::index::Index;
 const NARROW: usize = 1024;
 
 pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize, shaping: &Shaping) -> Body {
-    let lanes = if numel % shaping.map_lanes == 0 && numel >= NARROW { shaping.map_lanes } else { 1 };
+    let lanes = if numel.is_multiple_of(shaping.map_lanes) && numel >= NARROW { shaping.map_lanes } else { 1 };
     let count = numel / lanes;
     emitter.line(&format!("let t = group * {}u + lid;", shaping.map_workgroup));
     emitter.line(&format!("if (t >= {count}u) {{ return; }}"));

@@ -40,8 +40,8 @@ pub(super) fn write(
     let rows: usize = kept.iter().map(|&axis| shape[axis]).product();
     let innermost = (0..shape.rank()).rev().find(|&axis| shape[axis] > 1);
     let reduces_innermost = innermost.is_none_or(|axis| axes.contains(&axis));
-    let lanes = if reduces_innermost && length % 4 == 0 { 4 } else { 1 };
-    let row_lanes = if !reduces_innermost && rows % 4 == 0 { 4 } else { 1 };
+    let lanes = if reduces_innermost && length.is_multiple_of(4) { 4 } else { 1 };
+    let row_lanes = if !reduces_innermost && rows.is_multiple_of(4) { 4 } else { 1 };
     let wanted = (length / lanes).next_power_of_two() as u32;
     let together = reduces_innermost && is_row(shape, axes) && wanted >= 32;
     let threads = if together { wanted.min(shaping.row_threads) } else { 1 };

@@ -124,10 +124,8 @@ pub fn fuse(recording: &Recording, roots: &[NodeId], budget: Budget) -> Fused {
             ancestors: vec![],
         },
     };
-    for index in 0..count {
-        let op = &recording.nodes[index].op;
-        let empty = recording.nodes[index].spec.shape.numel() == 0;
-        if stored[index] && !is_placed(op) && !empty {
+    for (index, node) in recording.nodes.iter().enumerate() {
+        if stored[index] && !is_placed(&node.op) && node.spec.shape.numel() > 0 {
             fuser.add(NodeId(index as u32));
         }
     }

@@ -190,10 +190,10 @@ impl Indices {
         if c == 1 {
             return index;
         }
-        if let ([(atom, 1)], 0) = (&index.terms[..], index.constant) {
-            if let Kind::Div(inner, d) = self.get(*atom).kind.clone() {
-                return self.div(&inner, d * c);
-            }
+        if let ([(atom, 1)], 0) = (&index.terms[..], index.constant)
+            && let Kind::Div(inner, d) = self.get(*atom).kind.clone()
+        {
+            return self.div(&inner, d * c);
         }
         let (max, depth) = (self.range(&index).1 / c, self.depth(&index));
         self.intern(Kind::Div(index, c), max, depth)
@@ -221,12 +221,11 @@ impl Indices {
         if c == 1 {
             return Index::constant(0);
         }
-        if let ([(atom, 1)], 0) = (&index.terms[..], index.constant) {
-            if let Kind::Mod(inner, d) = self.get(*atom).kind.clone() {
-                if d % c == 0 {
-                    return self.rem(&inner, c);
-                }
-            }
+        if let ([(atom, 1)], 0) = (&index.terms[..], index.constant)
+            && let Kind::Mod(inner, d) = self.get(*atom).kind.clone()
+            && d % c == 0
+        {
+            return self.rem(&inner, c);
         }
         let (max, depth) = (self.range(&index).1.min(c - 1), self.depth(&index));
         self.intern(Kind::Mod(index, c), max, depth)

@@ -133,7 +133,7 @@ fn pad_end(x: &Tensor, axis: usize, amount: usize, value: f64) -> Tensor {
 fn parts(extent: usize, chunk: usize) -> usize {
     let wanted = extent.div_ceil(chunk).max(1);
     let near = wanted..=(2 * wanted).min(extent);
-    near.into_iter().find(|parts| extent % parts == 0).unwrap_or(wanted)
+    near.into_iter().find(|parts| extent.is_multiple_of(*parts)).unwrap_or(wanted)
 }
 
 fn reduce(x: &Tensor, op: &Reduce) -> Tensor {

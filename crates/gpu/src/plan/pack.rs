@@ -14,10 +14,10 @@ use super::views::is_view;
 /// For each kernel the group it runs with, named by its first kernel. `in_place` says which nodes are
 /// written straight into variables.
 pub fn pack(recording: &Recording, fused: &mut Fused, in_place: &[(NodeId, Arc<str>)]) -> Vec<usize> {
-    let count = fused.kernels.len();
-    let mut group: Vec<usize> = (0..count).collect();
+    let mut group = vec![];
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
-    for kernel in 0..count {
+    for kernel in 0..fused.kernels.len() {
+        group.push(kernel);
         let Some(signature) = signature(recording, fused, kernel, in_place) else { continue };
         let leaders = groups.entry(signature).or_default();
         // Kernels that depend on each other cannot share a dispatch.

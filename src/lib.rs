@@ -35,5 +35,5 @@ pub mod prelude {
         Adagrad, Adam, AdamW, Cosine, Manual, Optimizer, Rate, RmsProp, Schedule, Sgd, StepLr, Warmup,
         clip_grad_norm, clip_grad_value,
     };
-    pub use wgrad_train::{Patience, Report, Trainer};
+    pub use wgrad_train::{Objective, Patience, Report, Trainer};
 }

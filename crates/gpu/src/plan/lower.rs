@@ -64,12 +64,12 @@ pub fn own_assigned_values(mut recording: Recording) -> Recording {
 /// The first position of the maximum: n − 1 − max over positions i that hold it of (n − 1 − i).
 fn arg_max(x: &Tensor, axis: usize) -> Tensor {
     let shape = x.shape();
-    let axes = [axis];
+    let max = Reduce { kind: ReduceKind::Max, axes: vec![axis] };
     let last = shape[axis].saturating_sub(1) as f64;
-    let largest = x.max_keep(&axes[..]);
+    let largest = reduce(x, &max);
     let from_end = last - x.graph().iota(&shape, axis, DType::U32);
     let candidates = x.eq(&largest).select(&from_end, &from_end.zeros_like());
-    last - reduce(&candidates, &Reduce { kind: ReduceKind::Max, axes: vec![axis] })
+    last - reduce(&candidates, &max)
 }
 
 /// Every result position sums the operand elements whose index names it.
@@ -150,14 +150,19 @@ fn reduce(x: &Tensor, op: &Reduce) -> Tensor {
     if count <= 1 {
         return x.graph().record(op.clone(), &[x]);
     }
-    let each = shape[axis].div_ceil(count);
+    let whole = shape[axis];
+    let each = whole.div_ceil(count);
     let identity = op.kind.identity(x.dtype());
-    let padded = pad_end(x, axis, each * count - shape[axis], identity);
+    let padded = pad_end(x, axis, each * count - whole, identity);
     let mut split = shape.to_vec();
     split[axis] = count;
     split.insert(axis + 1, each);
     let inner_axes = op.axes.iter().map(|&a| if a >= axis { a + 1 } else { a }).collect();
-    let partial = x.graph().record(Reduce { kind: op.kind, axes: inner_axes }, &[&padded.reshape(split)]);
+    let inner = Reduce { kind: op.kind, axes: inner_axes };
+    let padded = padded.reshape(split);
+    // No axis may be long and yet their product be.
+    let still_long = length / whole * each > LONGEST;
+    let partial = if still_long { reduce(&padded, &inner) } else { x.graph().record(inner, &[&padded]) };
     let total = reduce(&partial, &Reduce { kind: op.kind, axes: vec![axis] });
     total.reshape(shape.reduced(&op.axes))
 }
@@ -194,7 +199,9 @@ fn contract(a: &Tensor, b: &Tensor, op: &Contract) -> Tensor {
     };
     let ((a, a_labels), (b, b_labels)) = (cut(a, &op.a), cut(b, &op.b));
     let out = [&[part], &op.out[..]].concat();
-    let partial = a.graph().record(Contract { a: a_labels, b: b_labels, out }, &[&a, &b]);
+    let inner = Contract { a: a_labels, b: b_labels, out };
+    let still_long = length / whole * each > LONGEST;
+    let partial = if still_long { contract(&a, &b, &inner) } else { a.graph().record(inner, &[&a, &b]) };
     let summed = reduce(&partial, &Reduce { kind: ReduceKind::Sum, axes: vec![0] });
     let shape: Shape = op.out.iter().map(|&l| extent(l)).collect();
     summed.reshape(shape)

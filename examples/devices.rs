@@ -5,7 +5,14 @@
 use wgrad::gpu::AdapterInfo;
 use wgrad::prelude::*;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() {
+    if let Err(error) = list() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn list() -> Result<(), Box<dyn std::error::Error>> {
     for (number, AdapterInfo { name, backend, kind, driver, features, limits }) in (0..).zip(Gpu::adapters())
     {
         println!("{number}: {name}");

@@ -15,6 +15,7 @@ struct Options {
     /// Where to leave the curves of loss and accuracy (.svg or .png).
     #[arg(long)]
     chart: Option<PathBuf>,
+    /// Passes through the training data.
     #[arg(long, default_value_t = 15)]
     epochs: usize,
 }
@@ -51,8 +52,14 @@ impl Module for Cnn {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse();
+fn main() {
+    if let Err(error) = train(&Options::parse()) {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn train(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let (train, test) = digits().split(0.8, 0);
     let (gpu, vars) = (Gpu::new()?, Vars::new());
     let model = Cnn::new(&vars);

@@ -38,7 +38,14 @@ impl Logistic {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let (train, test) = breast_cancer().split(0.8, 1);
     let (train, test) = (train.standardized_by(&train)?, test.standardized_by(&train)?);
     let (gpu, vars) = (Gpu::new()?, Vars::new());

@@ -13,6 +13,7 @@ use wgrad::train::Objective;
 struct Options {
     #[arg(long, value_enum, default_value_t = Kind::Cnn)]
     model: Kind,
+    /// Passes through the training data.
     #[arg(long, default_value_t = 1)]
     epochs: usize,
     /// The directory of the four IDX files.
@@ -59,8 +60,14 @@ fn cnn(vars: &Vars) -> Sequential {
         .then(Linear::new(vars.sub("fc2"), 128, 10))
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse();
+fn main() {
+    if let Err(error) = train(&Options::parse()) {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn train(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let (train, test) = mnist(&options.data)?;
     let (mean, deviation) = train.moments();
     let (train, test) = (train.normalized(mean, deviation)?, test.normalized(mean, deviation)?);

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use wgrad_core::batch::{Batch, BatchAllocator, BatchMemory, Layout};
 
@@ -56,8 +56,8 @@ fn panicked(panic: Box<dyn Any + Send>) -> DataError {
 
 /// The batches of one epoch, in order. After an error there are no more.
 ///
-/// Dropping it early stops its threads, without waiting for them: each ends when it has filled the batch
-/// at hand, or when the memory it waits for arrives.
+/// Dropping it early stops its threads without waiting for them, since they may wait for memory that the
+/// caller holds: each ends when it has filled the batch at hand, or when its memory arrives.
 pub struct Epoch {
     source: Source,
     next: usize,
@@ -117,12 +117,14 @@ impl Iterator for Epoch {
 struct Crew {
     plan: Arc<Plan>,
     /// Numbers of batches that may be filled.
-    orders: Sender<usize>,
+    orders: Option<Sender<usize>>,
     ordered: usize,
+    handed_over: usize,
     filled: Receiver<(usize, Filled)>,
     /// Batches that were filled before an earlier one.
     early: BTreeMap<usize, Filled>,
     stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Crew {
@@ -131,20 +133,22 @@ impl Crew {
         let (send, filled) = channel();
         let taken = Arc::new(Mutex::new(taken));
         let stop = Arc::new(AtomicBool::new(false));
-        for _ in 0..workers {
+        let thread = |_| {
             let (plan, taken, send, stop) = (plan.clone(), taken.clone(), send.clone(), stop.clone());
             let builder = thread::Builder::new().name("wgrad-loader".into());
-            builder.spawn(move || work(&plan, &taken, &send, &stop))?;
-        }
-        let mut crew = Self { plan, orders, ordered: 0, filled, early: BTreeMap::new(), stop };
+            builder.spawn(move || work(&plan, &taken, &send, &stop))
+        };
+        let threads = (0..workers).map(thread).collect::<Result<Vec<_>, _>>()?;
+        let (orders, early) = (Some(orders), BTreeMap::new());
+        let mut crew = Self { plan, orders, ordered: 0, handed_over: 0, filled, early, stop, threads };
         (0..prefetch.max(workers)).for_each(|_| crew.order());
         Ok(crew)
     }
 
     /// Lets the workers fill one more batch.
     fn order(&mut self) {
-        if self.ordered < self.plan.batches && self.orders.send(self.ordered).is_ok() {
-            self.ordered += 1;
+        if let Some(orders) = self.orders.as_ref().filter(|_| self.ordered < self.plan.batches) {
+            self.ordered += usize::from(orders.send(self.ordered).is_ok());
         }
     }
 
@@ -158,6 +162,7 @@ impl Crew {
                 Err(_) => return Err(DataError::Panicked("every loader thread has ended".into())),
             };
         };
+        self.handed_over += 1;
         self.order();
         filled
     }
@@ -166,6 +171,12 @@ impl Crew {
 impl Drop for Crew {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.orders = None;
+        if self.handed_over == self.plan.batches {
+            // Nothing is left to fill, so no thread waits for memory. Waiting until they are gone keeps
+            // what they share (a device, perhaps) from being destroyed by one of them later.
+            self.threads.drain(..).for_each(|thread| drop(thread.join()));
+        }
     }
 }
 

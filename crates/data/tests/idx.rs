@@ -91,6 +91,13 @@ fn other_kinds_of_files_are_named() {
 }
 
 #[test]
+fn unreadable_files_are_named() {
+    let dir = TempDir::new().unwrap();
+    assert!(matches!(problem(&dir.path().join("absent"), 1), FileProblem::Io(_)));
+    assert!(matches!(problem(dir.path(), 1), FileProblem::Io(_)));
+}
+
+#[test]
 fn impossible_sizes_are_refused_without_allocating() {
     let huge = [&[0u8, 0, 8, 3][..], &[0xFF; 12]].concat();
     assert!(matches!(read(&huge, 3).unwrap_err(), FileProblem::Size { .. }));

@@ -244,6 +244,17 @@ fn dropping_the_iterator_stops_threads_that_wait_for_memory() {
 }
 
 #[test]
+fn threads_are_gone_when_the_epoch_is_over() {
+    let data = Arc::new(Numbers::new(40));
+    for _ in 0..100 {
+        let loader = Loader::new(data.clone(), 4).workers(3);
+        assert_eq!(loader.epoch(0).count(), 10);
+        drop(loader);
+        assert_eq!(Arc::strong_count(&data), 1);
+    }
+}
+
+#[test]
 fn prefetch_bounds_the_work_ahead() {
     let ring = Ring::new(100);
     let loader = Loader::new(Numbers::new(400), 4).workers(2).prefetch(5).allocator(ring.clone());

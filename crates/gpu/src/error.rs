@@ -88,6 +88,17 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A state of another device than the program's.
+    #[error(
+        "the state was made on another device ({state}) than the program ({program}); use clones of one \
+         `Gpu` for both"
+    )]
+    OtherDevice {
+        /// The program's adapter.
+        program: String,
+        /// The state's adapter.
+        state: String,
+    },
     /// An output or probe that the program does not have.
     #[error("the program has no output {what}; it has {available}")]
     NoOutput {

@@ -136,7 +136,9 @@ impl Gpu {
         let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs);
         lowered.check()?;
         let simple = simplify(&lowered, &outputs);
-        let (recording, outputs) = (lower::own_assigned_values(simple.recording), simple.outputs);
+        let mut outputs = simple.outputs;
+        let recording = lower::own_assigned_values(simple.recording);
+        let recording = lower::own_read_values(recording, &mut outputs);
         self.check_dtypes(&recording)?;
         let mut roots = outputs.clone();
         roots.extend(recording.assigns.iter().map(|(_, id)| *id));
@@ -346,7 +348,7 @@ impl Program {
             match bound {
                 Bound::Tensor(place) => parts.push(Some(self.locate(place, state)?)),
                 Bound::State(places) | Bound::Workspace(places) => {
-                    parts.push(Some(self.span(places, state, bound)?))
+                    parts.push(Some(self.span(places, state, bound)?));
                 }
                 Bound::Table(words) => {
                     table = Some(self.table(words, &dispatch.bindings, state)?);

@@ -79,6 +79,10 @@ impl Program {
         let this = &self.inner;
         let gpu = &this.gpu;
         gpu.check()?;
+        if !Arc::ptr_eq(&gpu.inner, &state.gpu.inner) {
+            let [program, state] = [gpu, &state.gpu].map(|gpu| gpu.info().to_string());
+            return Err(Error::OtherDevice { program, state });
+        }
         let groups = self.bind_groups(state)?;
         self.check_batch(&batch.layout)?;
         let layout = batch.layout.clone();

@@ -24,7 +24,7 @@ pub(crate) struct Slot {
 /// The values of a set of variables.
 #[derive(Debug)]
 pub struct State {
-    gpu: Gpu,
+    pub(crate) gpu: Gpu,
     pub(crate) id: u64,
     pub(crate) buffer: wgpu::Buffer,
     slots: HashMap<Arc<str>, Slot>,

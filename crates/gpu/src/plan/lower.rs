@@ -50,15 +50,36 @@ pub fn own_assigned_values(mut recording: Recording) -> Recording {
     let mut taken = HashSet::new();
     for at in 0..recording.assigns.len() {
         let value = recording.assigns[at].1;
-        let node = recording.node(value);
-        let placed = matches!(node.op, Op::Input(_) | Op::Variable(_) | Op::Constant(_));
+        let placed = matches!(recording.node(value).op, Op::Input(_) | Op::Variable(_) | Op::Constant(_));
         if placed || !taken.insert(value) {
-            let copy = Node { op: Detach.into(), inputs: vec![value], ..node.clone() };
-            recording.assigns[at].1 = NodeId(recording.nodes.len() as u32);
-            recording.nodes.push(copy);
+            recording.assigns[at].1 = copy(&mut recording, value);
         }
     }
     recording
+}
+
+/// Gives outputs and probes that are variables a copy of their own where the step changes the variable:
+/// what is read back is the value from before.
+pub fn own_read_values(mut recording: Recording, outputs: &mut [NodeId]) -> Recording {
+    let changed: HashSet<String> = recording.assigns.iter().map(|(var, _)| var.name().to_string()).collect();
+    let own = |recording: &mut Recording, id: NodeId| match &recording.node(id).op {
+        Op::Variable(variable) if changed.contains(&*variable.name) => copy(recording, id),
+        _ => id,
+    };
+    for output in outputs {
+        *output = own(&mut recording, *output);
+    }
+    for at in 0..recording.probes.len() {
+        let probed = recording.probes[at].1;
+        recording.probes[at].1 = own(&mut recording, probed);
+    }
+    recording
+}
+
+fn copy(recording: &mut Recording, id: NodeId) -> NodeId {
+    let copy = Node { op: Detach.into(), inputs: vec![id], ..recording.node(id).clone() };
+    recording.nodes.push(copy);
+    NodeId(recording.nodes.len() as u32 - 1)
 }
 
 /// The first position of the maximum: n − 1 − max over positions i that hold it of (n − 1 − i).

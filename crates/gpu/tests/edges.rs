@@ -1,0 +1,214 @@
+//! Programs at the edge: nothing in, nothing out, nothing in between.
+
+use std::sync::LazyLock;
+
+use wgrad_core::batch::Batch;
+use wgrad_core::{Bool, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
+use wgrad_gpu::Gpu;
+
+static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("the tests need an adapter"));
+
+#[test]
+fn no_inputs_and_no_outputs() {
+    for mode in [Mode::Eval, Mode::Train] {
+        let program = GPU.compile(mode, |_| []).unwrap();
+        let mut state = GPU.init(&Vars::new(), 0).unwrap();
+        assert!(program.inputs().is_empty());
+        for _ in 0..3 {
+            let outputs = program.run(&mut state, Batch::new()).unwrap();
+            assert!(outputs.get(0).is_err());
+            assert!(outputs.is_ready());
+        }
+        assert_eq!(state.step().unwrap(), if mode == Mode::Train { 3 } else { 0 });
+    }
+}
+
+#[test]
+fn outputs_without_inputs() {
+    let program = GPU.compile(Mode::Eval, |g| [g.arange(5, I32) - 2.0, g.ones([2, 2], F32)]).unwrap();
+    let mut state = GPU.init(&Vars::new(), 0).unwrap();
+    let outputs = program.run(&mut state, Batch::new()).unwrap();
+    assert_eq!(outputs.get(0).unwrap().data, [-2.0, -1.0, 0.0, 1.0, 2.0]);
+    assert_eq!(outputs.get(1).unwrap().data, [1.0; 4]);
+}
+
+#[test]
+fn inputs_without_outputs() {
+    let vars = Vars::new();
+    let total = vars.var("total", [], Init::constant(0.0));
+    let program = GPU.compile(Mode::Eval, |g| {
+        let sum = g.input("x", [4], F32).sum(..);
+        g.assign(&total, &(g.var(&total) + sum));
+        []
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&vars, 0).unwrap();
+    for _ in 0..3 {
+        program.run(&mut state, Batch::new().with("x", [4], &[1f32, 2.0, 3.0, 4.0])).unwrap();
+    }
+    assert_eq!(state.read("total").unwrap().item(), 30.0);
+}
+
+/// What goes in comes out, and inputs that nothing reads are accepted; so are fields that are no input.
+#[test]
+fn inputs_as_outputs() {
+    let program = GPU.compile(Mode::Eval, |g| {
+        g.input("unread", [7], F32);
+        let x = g.input("x", [2, 3], I32);
+        [x.clone(), x.t(), x]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&Vars::new(), 0).unwrap();
+    let values = [1, -2, 3, i32::MAX, i32::MIN, 0];
+    let batch =
+        Batch::new().with("more", [1], &[9f32]).with("x", [2, 3], &values).with("unread", [7], &[0f32; 7]);
+    let outputs = program.run(&mut state, batch).unwrap();
+    let values = values.map(f64::from);
+    assert_eq!(outputs.get(0).unwrap().data, values);
+    assert_eq!(outputs.get(1).unwrap().data, [0, 3, 1, 4, 2, 5].map(|i| values[i]));
+    assert_eq!(outputs.get(2).unwrap().data, values);
+}
+
+#[test]
+fn a_batch_of_no_records() {
+    let vars = Vars::new();
+    let w = vars.var("w", [4, 2], Init::constant(0.5));
+    let program = GPU.compile(Mode::Train, |g| {
+        let x = g.input("x", [0, 4], F32);
+        let weight = g.var(&w);
+        let y = x.matmul(&weight);
+        let loss = y.square().sum(..);
+        g.assign(&w, &(&weight - &loss.gradients(&[&weight])[0]));
+        [y.relu(), loss, x.sum(0), x.max(1), x.mean(..), y.softmax(1), y.log_softmax(0)]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&vars, 0).unwrap();
+    for _ in 0..2 {
+        let outputs = program.run(&mut state, Batch::new().with("x", [0, 4], &[0f32; 0])).unwrap();
+        let shape = |index: usize| outputs.get(index).unwrap().spec.shape;
+        assert_eq!(*shape(0), [0, 2]);
+        assert_eq!(outputs.scalar(1).unwrap(), 0.0);
+        assert_eq!(outputs.get(2).unwrap().data, [0.0; 4]);
+        assert_eq!(*shape(3), [0]);
+        assert!(outputs.scalar(4).unwrap().is_nan(), "the mean of nothing, as in PyTorch");
+        assert_eq!((&*shape(5), &*shape(6)), (&[0, 2][..], &[0, 2][..]));
+    }
+    assert_eq!(state.read("w").unwrap().data, [0.5; 8]);
+    assert_eq!(state.step().unwrap(), 2);
+}
+
+#[test]
+fn variables_without_elements() {
+    let vars = Vars::new();
+    let empty = vars.var("empty", [3, 0], Init::constant(1.0));
+    let one = vars.var("one", [], Init::constant(2.0));
+    let program = GPU.compile(Mode::Train, |g| {
+        g.assign(&empty, &(g.var(&empty) * 2.0));
+        g.assign(&one, &(g.var(&one) + g.var(&empty).sum(..)));
+        [g.var(&empty)]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&vars, 0).unwrap();
+    assert_eq!(*program.run(&mut state, Batch::new()).unwrap().get(0).unwrap().spec.shape, [3, 0]);
+    assert_eq!(state.read("empty").unwrap().data, [0.0; 0]);
+    assert_eq!(state.read("one").unwrap().item(), 2.0);
+    assert_eq!(state.names(), ["wgrad.seed", "wgrad.step", "empty", "one"]);
+}
+
+/// Two variables exchange their values, and one takes the other's: every read sees the value from before
+/// the step.
+#[test]
+fn assignments_see_the_values_from_before() {
+    let vars = Vars::new();
+    let [a, b, c] =
+        ["a", "b", "c"].map(|name| vars.var(name, [300], Init::constant(f64::from(name.as_bytes()[0]))));
+    let program = GPU.compile(Mode::Eval, |g| {
+        let (x, y) = (g.var(&a), g.var(&b));
+        g.assign(&a, &y);
+        g.assign(&b, &x);
+        g.assign(&c, &(&x + &y.flip(0) + g.var(&c).flip(0)));
+        [x, y]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&vars, 0).unwrap();
+    let outputs = program.run(&mut state, Batch::new()).unwrap();
+    // a, b, c are 97, 98, 99.
+    assert_eq!((outputs.get(0).unwrap().data[0], outputs.get(1).unwrap().data[299]), (97.0, 98.0));
+    let read = |name: &str| state.read(name).unwrap().data;
+    assert_eq!((read("a"), read("b"), read("c")), (vec![98.0; 300], vec![97.0; 300], vec![294.0; 300]));
+}
+
+/// Outputs and probes of a variable are its value from before the step, those of the new value the one
+/// from after it.
+#[test]
+fn old_and_new_values_are_read_back() {
+    let vars = Vars::new();
+    let w = vars.var("w", [700], Init::constant(1.0));
+    let program = GPU.compile(Mode::Train, |g| {
+        let before = g.var(&w);
+        let after = &before * 2.0 + g.arange(700, F32);
+        g.assign(&w, &after);
+        before.probe("before");
+        after.probe("after");
+        before.reshape([7, 100]).t().probe("turned");
+        [before.clone(), after, before]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&vars, 0).unwrap();
+    let mut expected = vec![1.0; 700];
+    for _ in 0..4 {
+        let outputs = program.run(&mut state, Batch::new()).unwrap();
+        let next: Vec<f64> = expected.iter().enumerate().map(|(i, w)| 2.0 * w + i as f64).collect();
+        let read = |index: usize| outputs.get(index).unwrap().data;
+        assert_eq!((read(0), read(2)), (expected.clone(), expected.clone()));
+        assert_eq!(outputs.probe("before").unwrap().data, expected);
+        assert_eq!(outputs.probe("turned").unwrap().at(&[3, 2]), expected[203]);
+        assert_eq!((read(1), outputs.probe("after").unwrap().data), (next.clone(), next.clone()));
+        assert_eq!(state.read("w").unwrap().data, next);
+        expected = next;
+    }
+}
+
+/// Odd numbers of elements of every dtype, through a batch, a program and a readback.
+#[test]
+fn every_dtype_goes_in_and_out() {
+    let has_half = GPU.info().features.iter().any(|feature| feature == "SHADER_F16");
+    for n in [1, 2, 3, 5, 7, 8] {
+        let specs = [(F32, "f"), (I32, "i"), (U32, "u"), (Bool, "b"), (F16, "h")];
+        let specs = if has_half { &specs[..] } else { &specs[..4] };
+        let program = GPU.compile(Mode::Eval, |g: &Graph| {
+            let out = |&(dtype, name): &(_, &str)| {
+                let x = g.input(name, [n], dtype);
+                if dtype == Bool { x.logical_not() } else { &x + &x }
+            };
+            specs.iter().map(out).collect::<Vec<Tensor>>()
+        });
+        let program = program.unwrap();
+        let mut state = GPU.init(&Vars::new(), 0).unwrap();
+        let arrays: Vec<_> = specs
+            .iter()
+            .map(|&(dtype, name)| {
+                let value = |i: usize| if dtype == Bool { (i % 2) as f64 } else { i as f64 };
+                (name, wgrad_core::Array::new(dtype, [n], (0..n).map(value).collect()))
+            })
+            .collect();
+        let batch = Batch::of_arrays(arrays.iter().map(|(name, array)| (*name, array)));
+        let outputs = program.run(&mut state, batch).unwrap();
+        for (index, (name, array)) in arrays.iter().enumerate() {
+            let found = outputs.get(index).unwrap();
+            let expected = |v: &f64| if *name == "b" { 1.0 - v } else { 2.0 * v };
+            assert_eq!(found.data, array.data.iter().map(expected).collect::<Vec<_>>(), "{name} {n}");
+            assert_eq!(found.spec, array.spec);
+        }
+    }
+}
+
+#[test]
+fn a_tensor_is_computed_at_once() {
+    let g = Graph::new(Mode::Eval);
+    let x = g.constant([2, 2], &[1f32, 2.0, 3.0, 4.0]);
+    assert_eq!(GPU.eval(&x.matmul(&x)).unwrap().data, [7.0, 10.0, 15.0, 22.0]);
+    assert_eq!(GPU.eval(&g.ones([3, 0, 2], F32).sum(1)).unwrap().data, [0.0; 6]);
+    let error = GPU.eval(&x.matmul(&g.ones([3], F32))).unwrap_err();
+    assert!(error.to_string().contains("matmul"), "{error}");
+}

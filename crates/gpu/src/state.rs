@@ -11,6 +11,7 @@ use wgrad_core::{Array, DType, Mode, TensorSpec, Var, VarKind, Vars};
 
 use crate::device::Gpu;
 use crate::error::Error;
+use crate::plan::pack::SMALL;
 use crate::plan::{Place, bytes_of};
 
 /// Where a variable lies in the state.
@@ -41,12 +42,16 @@ impl Gpu {
         vars.check()?;
         let mut all = vec![Var::seed(), Var::step()];
         all.extend(vars.all());
-        // Parameters lie together, then each of the optimizer's moments in the parameters' order.
-        all.sort_by_key(|var| match var.kind() {
-            VarKind::System => (0, String::new()),
-            VarKind::Parameter => (1, String::new()),
-            VarKind::Slot(slot) => (2, slot.clone()),
-            VarKind::Buffer => (3, String::new()),
+        // Small ones first; among those and the large, parameters lie together, then each of the optimizer's
+        // moments in the parameters' order.
+        all.sort_by_key(|var| {
+            let large = bytes_of(var.spec().dtype, var.shape()) > SMALL;
+            match var.kind() {
+                VarKind::System => (large, 0, String::new()),
+                VarKind::Parameter => (large, 1, String::new()),
+                VarKind::Slot(slot) => (large, 2, slot.clone()),
+                VarKind::Buffer => (large, 3, String::new()),
+            }
         });
         let mut state = State::allocate(self, &all)?;
         let program = self.compile(Mode::Eval, |graph| {

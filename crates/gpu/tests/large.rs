@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use wgrad_core::batch::Batch;
 use wgrad_core::ops::philox;
-use wgrad_core::{Array, F32, Graph, Mode, Tensor, U32, Vars};
+use wgrad_core::{Array, F32, Graph, Init, Mode, Tensor, U32, Vars};
 use wgrad_gpu::Gpu;
 
 static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("the tests need an adapter"));
@@ -176,7 +176,7 @@ fn maximum_and_its_position() {
 fn the_one_that_sticks_out_is_found() {
     let n = 2_000_003;
     let program = GPU.compile(Mode::Eval, |g| {
-        let hit = g.arange(n, U32).eq(&g.input("at", [], U32));
+        let hit = g.arange(n, U32).eq(g.input("at", [], U32));
         let x = hit.select(&g.scalar(1.0, F32), &g.scalar(-1.0, F32));
         [x.argmax(0), x.max(..), x.sum(..)]
     });
@@ -301,4 +301,27 @@ fn several_passes_over_one_row() {
         }
         assert_eq!(found.data[row], f64::from(x.iter().sum::<u32>()), "row {row}");
     }
+}
+
+/// Equal updates of tensors that lie farther apart than one binding reaches.
+#[test]
+fn small_variables_on_both_sides_of_a_large_one() {
+    let vars = Vars::new();
+    let zero = || Init::constant(0.0);
+    let all =
+        [vars.var("a", [10], zero()), vars.var("large", [1 << 25], zero()), vars.var("b", [21], zero())];
+    let program = GPU.compile(Mode::Train, |g| {
+        for var in &all {
+            g.assign(var, &(g.var(var) * 0.5 + 1.0));
+        }
+        [g.var(&all[1]).slice(0, 0..3)]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&vars, 0).unwrap();
+    for _ in 0..3 {
+        program.run(&mut state, Batch::new()).unwrap();
+    }
+    assert_eq!(state.read("a").unwrap().data, [1.75; 10]);
+    assert_eq!(state.read("b").unwrap().data, [1.75; 21]);
+    assert!(state.read("large").unwrap().data.iter().all(|&value| value == 1.75));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wgrad_core::{NodeId, Op, Recording};
 
+use super::pack::SMALL;
 use super::schedule::Schedule;
 use super::{Place, Plan, bytes_of};
 
@@ -95,9 +96,10 @@ fn most_alive(lives: &[Life], steps: usize) -> u64 {
         .unwrap_or(0) as u64
 }
 
-/// Greedy by size: the largest value first, each at the lowest offset that is free for its whole life.
+/// Greedy by size: small values, side by side, then the largest first, each at the lowest offset that is
+/// free for its whole life.
 fn pack(mut lives: Vec<Life>) -> (Vec<(Life, u64)>, u64) {
-    lives.sort_by_key(|life| (std::cmp::Reverse(life.bytes), life.node));
+    lives.sort_by_key(|life| (life.bytes > SMALL, std::cmp::Reverse(life.bytes), life.node));
     let mut placed: Vec<(Life, u64)> = Vec::with_capacity(lives.len());
     let mut end = 0;
     for life in lives {

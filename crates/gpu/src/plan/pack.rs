@@ -7,9 +7,13 @@ use std::sync::Arc;
 
 use wgrad_core::{NodeId, Op, Recording};
 
-use super::Archetype;
 use super::fuse::{Fused, merge};
 use super::views::is_view;
+use super::{Archetype, bytes_of};
+
+/// Bytes of the largest tensor that is packed with others. A larger one keeps the device busy by itself; and
+/// small ones are placed side by side, in the state and in the workspace, so that one binding reaches them all.
+pub const SMALL: u64 = 256 << 10;
 
 /// For each kernel the group it runs with, named by its first kernel. `in_place` says which nodes are
 /// written straight into variables.
@@ -71,8 +75,11 @@ fn signature(
             None => text.push_str(" -> workspace;"),
         }
     }
-    let words = this.stores.iter().chain(&this.loads).all(|id| recording.node(*id).spec.dtype.size() == 4);
-    words.then_some(text)
+    let fits = |id: &NodeId| {
+        let spec = &recording.node(*id).spec;
+        spec.dtype.size() == 4 && bytes_of(spec.dtype, &spec.shape) <= SMALL
+    };
+    this.stores.iter().chain(&this.loads).all(fits).then_some(text)
 }
 
 fn describe(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use crate::adapter::{self, AdapterInfo, AdapterKind, Wanted};
 use crate::codegen::Shaping;
@@ -145,7 +145,11 @@ impl Gpu {
         let chosen = adapter::choose(&infos, &wanted)?;
         let (adapter, info) = (&adapters[chosen], infos[chosen].clone());
         if info.kind == AdapterKind::Software {
-            log::warn!("wgrad: `{}` is a software adapter; a GPU would be much faster", info.name);
+            // Said on the terminal, whether or not the program has a logger; once is enough.
+            static SAID: Once = Once::new();
+            SAID.call_once(|| {
+                eprintln!("wgrad: `{}` runs on the CPU; a GPU would be much faster", info.name);
+            });
         }
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
         let descriptor = wgpu::DeviceDescriptor {
@@ -160,9 +164,13 @@ impl Gpu {
         Ok(Self::open(device, queue, info, options))
     }
 
-    /// Uses a device that the program already has. Name and kind of its adapter are taken from the
-    /// device.
-    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Self {
+    /// Uses a device that the program already has.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::from_wgpu_with(device, queue, Options::default())
+    }
+
+    /// [`Gpu::from_wgpu`] with options.
+    pub fn from_wgpu_with(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Self {
         let info = AdapterInfo::of(&device.adapter_info(), device.features(), &device.limits());
         Self::open(device, queue, info, options)
     }

@@ -23,6 +23,10 @@ pub struct Tile {
     pub workgroup: u32,
 }
 
+/// The most operations, over all results of a tile, that are written out behind the loop; more are written
+/// once, in a loop of their own. Compilers take seconds for thousands of lines.
+const UNROLLED: usize = 512;
+
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 /// A lane's position along a composite axis and, for lanes that may lie beyond the end, the condition
@@ -56,30 +60,42 @@ pub(super) fn write(
     let batch = emitter.indices.div(&rest, m_tiles as i64);
     let batch = emitter.indices.unflatten(&batch, &product.batch.extents);
 
-    let row_lanes: Vec<Lane> = (0..rows)
-        .map(|i| lane(emitter, &m_tile.times(rows as i64).offset(i as i64), m, &product.rows))
-        .collect();
-    let column_lanes = column_lanes(emitter, &n_tile, columns, n, &product.columns);
+    let row = |i: usize| m_tile.times(rows as i64).offset(i as i64);
+    let row_lanes: Vec<Lane> = (0..rows).map(|i| lane(emitter, &row(i), m, &product.rows)).collect();
+    let group = |g: usize| n_tile.times(columns as i64 / 4).offset(g as i64);
+    let column_lanes: Vec<Lane> =
+        (0..columns / 4).flat_map(|g| four_lanes(emitter, &group(g), n, &product.columns)).collect();
 
     let accumulators = accumulate(emitter, product, &batch, &row_lanes, &column_lanes);
-    for (i, row) in row_lanes.iter().enumerate() {
-        for (j, column) in column_lanes.iter().enumerate() {
-            let index = product.index(
-                &product.out,
-                &[(&product.batch, &batch), (&product.rows, &row.index), (&product.columns, &column.index)],
-            );
-            let text = format!("{}.{}", accumulators[i][j / 4], COMPONENTS[j % 4]);
-            let text = if product.dtype == DType::F32 {
-                text
-            } else {
-                format!("{}({text})", register_type(product.dtype))
-            };
-            // Lanes beyond the end share the position of the last one, and its value.
-            emitter.know(product.node, &index, Value { text, depth: 0 });
+    if emitter.inlined(kernel) * rows * columns <= UNROLLED {
+        for (row, accumulators) in row_lanes.iter().zip(&accumulators) {
+            for (columns, accumulator) in column_lanes.chunks(4).zip(accumulators) {
+                write_four(emitter, product, kernel, &batch, row, columns, accumulator);
+            }
         }
-    }
-    for &node in &kernel.stores {
-        write_tile(emitter, product, node, &batch, &row_lanes, &column_lanes);
+    } else {
+        // The same for all groups of four, written once.
+        let groups = columns / 4;
+        let tile = emitter.name("tile");
+        let all = accumulators.concat();
+        emitter.line(&format!("var {tile} = array<vec4<f32>, {}>({});", all.len(), all.join(", ")));
+        emitter.open();
+        let depth = emitter.depth();
+        let name = emitter.name("r");
+        let (atom, r) = emitter.indices.named_var(all.len(), depth);
+        emitter.define(atom, &name);
+        let (i, g) = (emitter.indices.div(&r, groups as i64), emitter.indices.rem(&r, groups as i64));
+        let row = emitter.indices.add(&m_tile.times(rows as i64), &i);
+        let row = lane(emitter, &row, m, &product.rows);
+        let group = emitter.indices.add(&n_tile.times(groups as i64), &g);
+        let columns = four_lanes(emitter, &group, n, &product.columns);
+        let accumulator = emitter.name("acc");
+        emitter.line(&format!("let {accumulator} = {tile}[{name}];"));
+        write_four(emitter, product, kernel, &batch, &row, &columns, &accumulator);
+        let text = emitter.close();
+        emitter.line(&format!("for (var {name} = 0u; {name} < {}u; {name}++) {{", all.len()));
+        emitter.block(&text);
+        emitter.line("}");
     }
     Body {
         text: emitter.finish(),
@@ -95,30 +111,18 @@ fn lane(emitter: &mut Emitter<'_>, position: &Index, extent: usize, axis: &Axis)
     Lane { index: emitter.indices.unflatten(&clamped, &axis.extents), inside }
 }
 
-/// Columns are clamped in whole groups of four where the extent allows, so that they stay aligned.
-fn column_lanes(
-    emitter: &mut Emitter<'_>,
-    tile: &Index,
-    columns: usize,
-    extent: usize,
-    axis: &Axis,
-) -> Vec<Lane> {
+/// Four columns, clamped as a whole where the extent allows, so that they stay aligned.
+fn four_lanes(emitter: &mut Emitter<'_>, group: &Index, extent: usize, axis: &Axis) -> Vec<Lane> {
     if !extent.is_multiple_of(4) {
-        let at = |j: usize| tile.times(columns as i64).offset(j as i64);
-        return (0..columns).map(|j| lane(emitter, &at(j), extent, axis)).collect();
+        return (0..4).map(|j| lane(emitter, &group.times(4).offset(j), extent, axis)).collect();
     }
-    let mut lanes = vec![];
-    for g in 0..columns / 4 {
-        let group = tile.times(columns as i64 / 4).offset(g as i64);
-        let clamped = emitter.indices.clamp(&group, (extent / 4).saturating_sub(1));
-        let inside = (clamped != group).then(|| format!("{} < {}u", emitter.position(&group), extent / 4));
-        for j in 0..4 {
-            let position = clamped.times(4).offset(j);
-            let index = emitter.indices.unflatten(&position, &axis.extents);
-            lanes.push(Lane { index, inside: inside.clone() });
-        }
-    }
-    lanes
+    let clamped = emitter.indices.clamp(group, (extent / 4).saturating_sub(1));
+    let inside = (clamped != *group).then(|| format!("{} < {}u", emitter.position(group), extent / 4));
+    let lane = |j: i64| {
+        let index = emitter.indices.unflatten(&clamped.times(4).offset(j), &axis.extents);
+        Lane { index, inside: inside.clone() }
+    };
+    (0..4).map(lane).collect()
 }
 
 /// Writes the loop over the inner axis; returns the accumulators' names by row and group of four columns.
@@ -200,44 +204,50 @@ fn step(
     }
 }
 
-fn write_tile(
+/// Stores everything that is made from four neighbouring results.
+fn write_four(
     emitter: &mut Emitter<'_>,
     product: &Product,
-    node: NodeId,
+    kernel: &Kernel,
     batch: &[Index],
-    rows: &[Lane],
+    row: &Lane,
     columns: &[Lane],
+    accumulator: &str,
 ) {
-    for row in rows {
-        for group in columns.chunks(4) {
-            let positions: Vec<Vec<Index>> = group
-                .iter()
-                .map(|column| {
-                    product.index(
-                        &product.out,
-                        &[
-                            (&product.batch, batch),
-                            (&product.rows, &row.index),
-                            (&product.columns, &column.index),
-                        ],
-                    )
-                })
-                .collect();
-            let together = group.iter().all(|column| column.inside == group[0].inside);
-            if together {
-                let conditions: Vec<String> = row.inside.iter().chain(&group[0].inside).cloned().collect();
-                write_if(emitter, node, &positions, &conditions);
-            } else {
-                for (column, position) in group.iter().zip(&positions) {
-                    let conditions: Vec<String> = row.inside.iter().chain(&column.inside).cloned().collect();
-                    write_if(emitter, node, std::slice::from_ref(position), &conditions);
-                }
-            }
+    let mut positions = vec![];
+    for (column, component) in columns.iter().zip(COMPONENTS) {
+        let parts: [(&Axis, &[Index]); 3] =
+            [(&product.batch, batch), (&product.rows, &row.index), (&product.columns, &column.index)];
+        let index = product.index(&product.out, &parts);
+        let text = format!("{accumulator}.{component}");
+        let text = match product.dtype {
+            DType::F32 => text,
+            dtype => format!("{}({text})", register_type(dtype)),
+        };
+        // Lanes beyond the end share the position of the last one, and its value.
+        let depth = emitter.depth();
+        emitter.know(product.node, &index, Value { text, depth });
+        positions.push(index);
+    }
+    emitter.prepare(&kernel.stores, &positions);
+    for &node in &kernel.stores {
+        if columns.iter().all(|column| column.inside == columns[0].inside) {
+            write_if(emitter, node, &positions, row.inside.iter().chain(&columns[0].inside));
+            continue;
+        }
+        for (column, position) in columns.iter().zip(&positions) {
+            write_if(emitter, node, std::slice::from_ref(position), row.inside.iter().chain(&column.inside));
         }
     }
 }
 
-fn write_if(emitter: &mut Emitter<'_>, node: NodeId, positions: &[Vec<Index>], conditions: &[String]) {
+fn write_if<'c>(
+    emitter: &mut Emitter<'_>,
+    node: NodeId,
+    positions: &[Vec<Index>],
+    conditions: impl Iterator<Item = &'c String>,
+) {
+    let conditions: Vec<&str> = conditions.map(String::as_str).collect();
     if conditions.is_empty() {
         emitter.store(node, positions);
         return;

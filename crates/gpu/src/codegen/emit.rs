@@ -14,22 +14,22 @@ use crate::plan::{Kernel, Place, Plan, views};
 
 /// A WGSL expression and the loop depth at which it is known.
 #[derive(Clone, Debug)]
-pub struct Value {
+pub(super) struct Value {
     /// The expression: a name, a component or a literal.
-    pub text: String,
+    pub(super) text: String,
     /// 0 for what no loop or grid variable changes.
-    pub depth: usize,
+    pub(super) depth: usize,
 }
 
 /// A storage buffer of the kernel.
 #[derive(Clone, Debug)]
-pub struct Binding {
+pub(super) struct Binding {
     /// What is bound.
-    pub place: Place,
+    pub(super) place: Place,
     /// Its element type.
-    pub dtype: DType,
+    pub(super) dtype: DType,
     /// Whether some access reads or writes four elements at once.
-    pub wide: bool,
+    pub(super) wide: bool,
 }
 
 #[derive(Default)]
@@ -41,11 +41,11 @@ struct Scope {
 }
 
 /// The state of writing one kernel.
-pub struct Emitter<'a> {
+pub(super) struct Emitter<'a> {
     /// The plan the kernel belongs to.
-    pub plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     /// The positions that occur.
-    pub indices: Indices,
+    pub(super) indices: Indices,
     loads: HashSet<NodeId>,
     scopes: Vec<Scope>,
     values: HashMap<(NodeId, Vec<Index>), Value>,
@@ -53,22 +53,22 @@ pub struct Emitter<'a> {
     conditions: HashMap<u32, String>,
     groups: HashMap<(usize, Index), Value>,
     /// The buffers used so far.
-    pub bindings: Vec<Binding>,
+    pub(super) bindings: Vec<Binding>,
     /// The library functions used so far.
-    pub functions: BTreeSet<&'static str>,
+    pub(super) functions: BTreeSet<&'static str>,
     /// Whether f16 occurs.
-    pub half: bool,
+    pub(super) half: bool,
     /// Whether random numbers are drawn.
-    pub philox: bool,
+    pub(super) philox: bool,
     /// Whether to read four neighbours at once where positions allow it.
-    pub wide_loads: bool,
+    pub(super) wide_loads: bool,
     next: usize,
     /// What could not be written: a fault of the planner.
-    pub fault: Option<String>,
+    pub(super) fault: Option<String>,
 }
 
 /// The WGSL type of a dtype in registers.
-pub fn register_type(dtype: DType) -> &'static str {
+pub(super) fn register_type(dtype: DType) -> &'static str {
     match dtype {
         DType::F32 => "f32",
         DType::F16 => "f16",
@@ -79,7 +79,7 @@ pub fn register_type(dtype: DType) -> &'static str {
 }
 
 /// The WGSL type of a dtype in memory.
-pub fn memory_type(dtype: DType) -> &'static str {
+pub(super) fn memory_type(dtype: DType) -> &'static str {
     match dtype {
         DType::Bool => "u32",
         other => register_type(other),
@@ -90,7 +90,7 @@ const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 impl<'a> Emitter<'a> {
     /// An emitter for one kernel, with the scope of the whole function open.
-    pub fn new(plan: &'a Plan, kernel: &Kernel) -> Self {
+    pub(super) fn new(plan: &'a Plan, kernel: &Kernel) -> Self {
         Self {
             plan,
             indices: Indices::default(),
@@ -111,17 +111,17 @@ impl<'a> Emitter<'a> {
     }
 
     /// The innermost loop depth.
-    pub fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.scopes.len() - 1
     }
 
     /// Opens a scope for the body of a loop or condition.
-    pub fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         self.scopes.push(Scope::default());
     }
 
     /// Closes the innermost scope and returns its text.
-    pub fn close(&mut self) -> String {
+    pub(super) fn close(&mut self) -> String {
         let scope = self.scopes.pop().unwrap_or_default();
         scope.values.iter().for_each(|key| drop(self.values.remove(key)));
         scope.groups.iter().for_each(|key| drop(self.groups.remove(key)));
@@ -133,7 +133,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Adds a statement to the innermost scope.
-    pub fn line(&mut self, text: &str) {
+    pub(super) fn line(&mut self, text: &str) {
         let depth = self.depth();
         self.line_at(depth, text);
     }
@@ -147,20 +147,20 @@ impl<'a> Emitter<'a> {
     }
 
     /// Adds already indented text to the innermost scope.
-    pub fn block(&mut self, text: &str) {
+    pub(super) fn block(&mut self, text: &str) {
         if let Some(scope) = self.scopes.last_mut() {
             scope.text.push_str(text);
         }
     }
 
     /// A name not used before in this kernel.
-    pub fn name(&mut self, prefix: &str) -> String {
+    pub(super) fn name(&mut self, prefix: &str) -> String {
         self.next += 1;
         format!("{prefix}{}", self.next)
     }
 
     /// Names the variable behind an atom.
-    pub fn define(&mut self, atom: u32, name: &str) {
+    pub(super) fn define(&mut self, atom: u32, name: &str) {
         let depth = self.indices.get(atom).depth;
         self.atoms.insert(atom, name.into());
         if let Some(scope) = self.scopes.get_mut(depth) {
@@ -169,7 +169,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Says what a node's value at a position is.
-    pub fn know(&mut self, node: NodeId, index: &[Index], value: Value) {
+    pub(super) fn know(&mut self, node: NodeId, index: &[Index], value: Value) {
         let key = (node, index.to_vec());
         if let Some(scope) = self.scopes.get_mut(value.depth) {
             scope.values.push(key.clone());
@@ -192,7 +192,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The WGSL of an index.
-    pub fn position(&mut self, index: &Index) -> String {
+    pub(super) fn position(&mut self, index: &Index) -> String {
         let (mut plus, mut minus) = (vec![], vec![]);
         for &(atom, c) in &index.terms.clone() {
             let name = self.atom(atom);
@@ -261,7 +261,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The number of the binding for a node's place.
-    pub fn binding(&mut self, node: NodeId) -> usize {
+    pub(super) fn binding(&mut self, node: NodeId) -> usize {
         let Some(place) = self.plan.places[node.index()].clone() else {
             self.fault = Some(format!("%{} has no place", node.0));
             return 0;
@@ -317,7 +317,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The value of a node at a position.
-    pub fn value(&mut self, node: NodeId, index: &[Index]) -> Value {
+    pub(super) fn value(&mut self, node: NodeId, index: &[Index]) -> Value {
         let key = (node, index.to_vec());
         if let Some(value) = self.values.get(&key) {
             return value.clone();
@@ -457,7 +457,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// A number as a WGSL literal.
-    pub fn literal(&mut self, value: f64, dtype: DType) -> String {
+    pub(super) fn literal(&mut self, value: f64, dtype: DType) -> String {
         match dtype {
             DType::Bool => format!("{}", value != 0.0),
             DType::I32 if value == f64::from(i32::MIN) => "(-2147483647i - 1i)".into(),
@@ -587,8 +587,30 @@ impl<'a> Emitter<'a> {
         format!("{a} {sign} {b}")
     }
 
+    /// Computes nodes at positions before any of them is stored: one may be stored where another is read.
+    pub(super) fn prepare(&mut self, nodes: &[NodeId], positions: &[Vec<Index>]) {
+        for &node in nodes {
+            positions.iter().for_each(|index| drop(self.value(node, index)));
+        }
+    }
+
+    /// The number of operations between a kernel's anchor, or its loads, and its stores.
+    pub(super) fn inlined(&self, kernel: &Kernel) -> usize {
+        let mut stack = kernel.stores.clone();
+        let (mut seen, mut count) = (HashSet::new(), 0);
+        while let Some(id) = stack.pop() {
+            let node = self.plan.recording.node(id);
+            if self.loads.contains(&id) || matches!(node.op, Op::Contract(_)) || !seen.insert(id) {
+                continue;
+            }
+            count += usize::from(!views::is_view(&node.op));
+            stack.extend(&node.inputs);
+        }
+        count
+    }
+
     /// Writes a stored node at one or more positions. Four aligned neighbours are written at once.
-    pub fn store(&mut self, node: NodeId, lanes: &[Vec<Index>]) {
+    pub(super) fn store(&mut self, node: NodeId, lanes: &[Vec<Index>]) {
         let values: Vec<Value> = lanes.iter().map(|index| self.value(node, index)).collect();
         let shape = self.shape(node);
         let positions: Vec<Index> = lanes.iter().map(|index| self.indices.flatten(index, &shape)).collect();
@@ -615,7 +637,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Writes a function of its own, which shares nothing but bindings with the rest of the kernel.
-    pub fn function(&mut self, signature: &str, body: impl FnOnce(&mut Self)) -> String {
+    pub(super) fn function(&mut self, signature: &str, body: impl FnOnce(&mut Self)) -> String {
         let scopes = std::mem::replace(&mut self.scopes, vec![Scope::default()]);
         let values = std::mem::take(&mut self.values);
         let atoms = std::mem::take(&mut self.atoms);
@@ -629,13 +651,13 @@ impl<'a> Emitter<'a> {
     }
 
     /// The finished body of the function.
-    pub fn finish(&mut self) -> String {
+    pub(super) fn finish(&mut self) -> String {
         self.close()
     }
 }
 
 /// The vector whose four components these are, if they are.
-pub fn vector_of(components: &[String]) -> Option<String> {
+pub(super) fn vector_of(components: &[String]) -> Option<String> {
     let base = components.first()?.strip_suffix(".x")?;
     let all = components.len() == 4
         && components.iter().zip(COMPONENTS).all(|(text, c)| *text == format!("{base}.{c}"));

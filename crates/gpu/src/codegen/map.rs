@@ -9,7 +9,8 @@ use crate::plan::index::Index;
 const NARROW: usize = 1024;
 
 pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize, shaping: &Shaping) -> Body {
-    let lanes = if numel.is_multiple_of(shaping.map_lanes) && numel >= NARROW { shaping.map_lanes } else { 1 };
+    let lanes =
+        if numel.is_multiple_of(shaping.map_lanes) && numel >= NARROW { shaping.map_lanes } else { 1 };
     let count = numel / lanes;
     emitter.line(&format!("let t = group * {}u + lid;", shaping.map_workgroup));
     emitter.line(&format!("if (t >= {count}u) {{ return; }}"));
@@ -39,12 +40,16 @@ fn elements(emitter: &mut Emitter<'_>, kernel: &Kernel, count: usize, lanes: usi
     emitter.wide_loads = lanes == 4;
     let (atom, t) = emitter.indices.named_var(count, 0);
     emitter.define(atom, "t");
+    let mut stores = vec![];
     for &node in &kernel.stores {
         let shape = emitter.plan.recording.node(node).spec.shape.clone();
-        let at = |emitter: &mut Emitter<'_>, lane: usize| -> Vec<Index> {
-            emitter.indices.unflatten(&t.times(lanes as i64).offset(lane as i64), &shape)
+        let at = |lane: usize| {
+            let position = t.times(lanes as i64).offset(lane as i64);
+            emitter.indices.unflatten(&position, &shape)
         };
-        let positions: Vec<Vec<Index>> = (0..lanes).map(|lane| at(emitter, lane)).collect();
-        emitter.store(node, &positions);
+        let positions: Vec<Vec<Index>> = (0..lanes).map(at).collect();
+        emitter.prepare(&[node], &positions);
+        stores.push((node, positions));
     }
+    stores.iter().for_each(|(node, positions)| emitter.store(*node, positions));
 }

@@ -86,12 +86,11 @@ impl Rows<'_> {
             self.kernel.stores.iter().partition(|&&id| self.is_whole(emitter, id));
         if !whole.is_empty() && self.length > 0 {
             self.pass(emitter, |emitter, position| {
-                for &node in &whole {
-                    for row in &rows {
-                        let lanes: Vec<Vec<Index>> =
-                            position.iter().map(|reduced| self.merge(row, reduced)).collect();
-                        emitter.store(node, &lanes);
-                    }
+                for row in &rows {
+                    let lanes: Vec<Vec<Index>> =
+                        position.iter().map(|reduced| self.merge(row, reduced)).collect();
+                    emitter.prepare(&whole, &lanes);
+                    whole.iter().for_each(|&node| emitter.store(node, &lanes));
                 }
             });
         }
@@ -250,15 +249,32 @@ impl Rows<'_> {
 
     fn write_results(&self, emitter: &mut Emitter<'_>, results: &[NodeId], rows: &[Vec<Index>]) {
         if self.threads == 1 {
-            results.iter().for_each(|&node| emitter.store(node, rows));
+            self.store_results(emitter, results, rows);
             return;
         }
         emitter.open();
-        results.iter().for_each(|&node| emitter.store(node, rows));
+        self.store_results(emitter, results, rows);
         let text = emitter.close();
         emitter.line("if (lid == 0u) {");
         emitter.block(&text);
         emitter.line("}");
+    }
+
+    /// Results may be stored under another shape than the reduction gives them.
+    fn store_results(&self, emitter: &mut Emitter<'_>, results: &[NodeId], rows: &[Vec<Index>]) {
+        let reduced = self.shape.reduced(&self.axes);
+        let mut stores = vec![];
+        for &node in results {
+            let shape = emitter.plan.recording.node(node).spec.shape.clone();
+            let under_shape = |row: &Vec<Index>| {
+                let position = emitter.indices.flatten(row, &reduced);
+                emitter.indices.unflatten(&position, &shape)
+            };
+            let positions: Vec<Vec<Index>> = rows.iter().map(under_shape).collect();
+            emitter.prepare(&[node], &positions);
+            stores.push((node, positions));
+        }
+        stores.iter().for_each(|(node, positions)| emitter.store(*node, positions));
     }
 
     /// Workgroup memory for the dtypes that are reduced.

@@ -53,9 +53,9 @@ pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, product: &Produc
             dtype => format!("{}(value)", register_type(dtype)),
         };
         emitter.know(product.node, &index, Value { text, depth: 0 });
-        for &node in &kernel.stores {
-            emitter.store(node, std::slice::from_ref(&index));
-        }
+        let position = std::slice::from_ref(&index);
+        emitter.prepare(&kernel.stores, position);
+        kernel.stores.iter().for_each(|&node| emitter.store(node, position));
     });
     let (m_tiles, n_tiles) = (m.div_ceil(TILE[0]), n.div_ceil(TILE[1]));
     let groups = product.batch.len() * m_tiles * n_tiles;

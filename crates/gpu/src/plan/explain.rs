@@ -1,5 +1,6 @@
 //! A readable listing of a plan: kernels, what was fused into each, flops, bytes and places.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use wgrad_core::NodeId;
@@ -15,6 +16,18 @@ impl Plan {
     fn node_flops(&self, id: NodeId) -> u64 {
         let node = self.recording.node(id);
         node.op.primitive().flops(&self.recording.input_specs(id), &node.spec)
+    }
+
+    /// Floating-point operations of a kernel: of its nodes and of what is computed in passing.
+    pub fn kernel_flops(&self, kernel: &Kernel) -> u64 {
+        let (mut seen, mut stack, mut flops) = (HashSet::new(), kernel.nodes.clone(), 0);
+        while let Some(id) = stack.pop() {
+            if !kernel.loads.contains(&id) && seen.insert(id) {
+                flops += self.node_flops(id);
+                stack.extend(&self.recording.node(id).inputs);
+            }
+        }
+        flops
     }
 
     /// Bytes that a kernel reads and writes, each tensor counted once.
@@ -51,7 +64,8 @@ impl Plan {
                     format!("contract to {}", self.recording.node(*node).spec.shape)
                 }
             };
-            writeln!(text, "k{number}: {over}, {} bytes", self.kernel_bytes(kernel))?;
+            let (flops, bytes) = (self.kernel_flops(kernel), self.kernel_bytes(kernel));
+            writeln!(text, "k{number}: {over}, {flops} flop, {bytes} bytes")?;
             for id in &kernel.nodes {
                 let node = self.recording.node(*id);
                 let kept =

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use wgrad_core::ops::UnaryKind;
+use wgrad_core::ops::{ReduceKind, UnaryKind};
 use wgrad_core::{NodeId, Op, Recording, Shape};
 
 use super::index::{Index, Indices};
@@ -110,11 +110,13 @@ fn weight(op: &Op) -> u32 {
 
 /// Fuses a lowered recording. `roots` are the nodes that must be stored.
 pub fn fuse(recording: &Recording, roots: &[NodeId], budget: Budget) -> Fused {
-    let stored = choose_stored(recording, roots, budget);
+    let exact = compared_with_own_maximum(recording);
+    let stored = choose_stored(recording, roots, budget, &exact);
     let count = recording.nodes.len();
     let mut fuser = Fuser {
         recording,
         stored: &stored,
+        exact,
         budget,
         heaviness: heaviness(recording, &stored),
         fused: Fused {
@@ -142,7 +144,29 @@ fn peel(recording: &Recording, mut id: NodeId) -> NodeId {
     id
 }
 
-fn choose_stored(recording: &Recording, roots: &[NodeId], budget: Budget) -> Vec<bool> {
+/// Values that are compared with their own maximum. Computed twice, they might be rounded differently (WGSL
+/// lets compilers contract and reassociate), and none would equal the maximum: they are computed once, and
+/// whoever needs them reads that.
+fn compared_with_own_maximum(recording: &Recording) -> HashSet<NodeId> {
+    let maximum_of = |id: NodeId| match &recording.node(id).op {
+        Op::Reduce(op) if op.kind == ReduceKind::Max => Some(peel(recording, recording.node(id).inputs[0])),
+        _ => None,
+    };
+    let compared = recording.nodes.iter().filter(|node| matches!(node.op, Op::Compare(_)));
+    let pairs = compared.map(|node| (peel(recording, node.inputs[0]), peel(recording, node.inputs[1])));
+    pairs
+        .flat_map(|(a, b)| [(a, b), (b, a)])
+        .filter(|&(a, b)| maximum_of(b) == Some(a))
+        .map(|(a, _)| a)
+        .collect()
+}
+
+fn choose_stored(
+    recording: &Recording,
+    roots: &[NodeId],
+    budget: Budget,
+    exact: &HashSet<NodeId>,
+) -> Vec<bool> {
     let count = recording.nodes.len();
     let mut stored: Vec<bool> =
         recording.nodes.iter().map(|node| is_placed(&node.op) || is_anchor(&node.op)).collect();
@@ -184,7 +208,8 @@ fn choose_stored(recording: &Recording, roots: &[NodeId], budget: Budget) -> Vec
         inlined[index] = inputs.fold(weight(&node.op), u32::saturating_add);
         let heavy = inlined[index] >= RECOMPUTE;
         if is_computed(id) {
-            stored[index] |= contracted[index] || heavy && (uses[index] > 1 || replicated[index]);
+            stored[index] |=
+                contracted[index] || exact.contains(&id) || heavy && (uses[index] > 1 || replicated[index]);
         }
         if stored[index] {
             inlined[index] = 1;
@@ -206,6 +231,7 @@ fn heaviness(recording: &Recording, stored: &[bool]) -> Vec<u32> {
 struct Fuser<'a> {
     recording: &'a Recording,
     stored: &'a [bool],
+    exact: HashSet<NodeId>,
     budget: Budget,
     heaviness: Vec<u32>,
     fused: Fused,
@@ -310,13 +336,13 @@ impl Fuser<'_> {
             trace.reads().filter_map(|read| self.fused.owner[read.index()]).collect();
         sources.sort_unstable();
         sources.dedup();
-        let taker = if self.budget.fuse {
-            sources.iter().rev().copied().find_map(|kernel| {
-                self.archetype_with(kernel, id, &mut trace, &sources).map(|archetype| (kernel, archetype))
-            })
-        } else {
-            None
-        };
+        let mut candidates = sources.clone();
+        candidates.reverse();
+        candidates.extend(self.siblings(id, &trace));
+        candidates.retain(|_| self.budget.fuse);
+        let taker = candidates.into_iter().find_map(|kernel| {
+            self.archetype_with(kernel, id, &mut trace, &sources).map(|archetype| (kernel, archetype))
+        });
         let kernel = match taker {
             Some((kernel, archetype)) => {
                 self.fused.kernels[kernel].archetype = archetype;
@@ -335,6 +361,22 @@ impl Fuser<'_> {
         for source in sources.into_iter().filter(|&source| source != kernel) {
             add_edge(&mut self.fused.ancestors, source, kernel);
         }
+    }
+
+    /// Maps of as many elements that read something this map reads.
+    fn siblings(&self, id: NodeId, trace: &Trace) -> Vec<usize> {
+        let node = self.recording.node(id);
+        if is_anchor(&node.op) {
+            return vec![];
+        }
+        let reads: HashSet<NodeId> = trace.reads().collect();
+        let shares = |kernel: &Kernel| {
+            let of_kernel = kernel.nodes.iter().filter_map(|node| self.fused.traces[node.index()].as_ref());
+            of_kernel.flat_map(Trace::reads).any(|read| reads.contains(&read))
+        };
+        let numel = node.spec.shape.numel();
+        let alike = |kernel: &Kernel| kernel.archetype == Archetype::Map { numel } && shares(kernel);
+        (0..self.fused.kernels.len()).rev().filter(|&kernel| alike(&self.fused.kernels[kernel])).collect()
     }
 
     fn own_archetype(&self, id: NodeId) -> Archetype {
@@ -363,6 +405,9 @@ impl Fuser<'_> {
         }
         let node = self.recording.node(id);
         let owned = |read: &NodeId| self.fused.owner[read.index()] == Some(kernel);
+        if trace.reads().any(|read| owned(&read) && self.exact.contains(&read)) {
+            return None;
+        }
         let reads: Vec<NodeId> = trace.reads().filter(owned).collect();
         let archetype = &self.fused.kernels[kernel].archetype;
         let archetype = match (archetype, &node.op) {
@@ -388,7 +433,8 @@ impl Fuser<'_> {
             }
             Archetype::Row { shape, axes } => {
                 let whole = trace.shape == *shape;
-                let result = trace.shape == shape.reduced(axes) && !is_anchor(&node.op);
+                let results = shape.reduced(axes).numel();
+                let result = !whole && trace.shape.numel() == results && !is_anchor(&node.op);
                 let same_axes = match &node.op {
                     Op::Reduce(op) => op.axes == *axes,
                     Op::Contract(_) => false,
@@ -398,9 +444,10 @@ impl Fuser<'_> {
                 same_axes
                     && (whole || result)
                     && reads.iter().all(|&read| {
-                        let same =
-                            *self.shape(read) == trace.shape && trace.reads_in_place(self.recording, read);
-                        same || whole && trace.reads_result(self.recording, read, axes)
+                        // A whole tensor under another shape would not be found in the loop over rows.
+                        let alike = result || *self.shape(read) == trace.shape;
+                        alike && trace.reads_in_place(self.recording, read)
+                            || whole && trace.reads_result(self.recording, read, axes)
                     })
             }
         };

@@ -66,7 +66,14 @@ pub enum Kind {
     Mod(Index, i64),
     /// `raw / stride` if that is a whole number below the extent, else 0. Whether it was is a condition
     /// that code can ask for.
-    Guarded { raw: Index, stride: i64, extent: usize },
+    Guarded {
+        /// The position times the stride; negative ones wrap around.
+        raw: Index,
+        /// What it must be a multiple of.
+        stride: i64,
+        /// What the quotient must stay below.
+        extent: usize,
+    },
     /// The smaller of an index and a constant.
     Clamped(Index, usize),
     /// Read from a tensor.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use wgrad_core::{NodeId, Op, Recording};
+use wgrad_core::{DType, NodeId, Op, Recording};
 
 use super::fuse::{Fused, merge};
 use super::views::is_view;
@@ -106,7 +106,10 @@ fn describe(
         let plain = matches!(node.op, Op::Reshape(_) | Op::Expand(_) | Op::Detach(_) | Op::Permute(_));
         return if plain { describe(recording, stored, node.inputs[0], loads, text) } else { None };
     }
-    if matches!(node.op, Op::Iota(_) | Op::RandomBits(_) | Op::Gather(_) | Op::Concat(_)) {
+    // The packed kernel's buffers are 32-bit words.
+    if node.spec.dtype == DType::F16
+        || matches!(node.op, Op::Iota(_) | Op::RandomBits(_) | Op::Gather(_) | Op::Concat(_))
+    {
         return None;
     }
     let _ = write!(text, "[{:?} {}", node.op, node.spec.dtype);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use wgrad_core::{NodeId, Op, Recording};
 
+use super::Kernel;
 use super::fuse::{Fused, add_edge};
 use super::pack::pack;
-use super::{Archetype, Kernel};
 
 /// Kernels in order of execution and how variables get their new values.
 pub struct Schedule {
@@ -58,13 +58,13 @@ fn update_in_place(recording: &Recording, fused: &mut Fused, name: &str, node: N
             readers.push(kernel);
             continue;
         }
-        let is_contract = matches!(fused.kernels[writer].archetype, Archetype::Contract { .. });
         for &member in &fused.kernels[writer].nodes.clone() {
-            let anchored = matches!(recording.node(member).op, Op::Contract(_)) || is_contract;
+            // A contraction reads its operands all over, whatever shares its kernel.
+            let everywhere = matches!(recording.node(member).op, Op::Contract(_));
             let Some(trace) = fused.traces[member.index()].as_mut() else { return false };
             for &read in &reads {
                 let touches = trace.reads().any(|id| id == read);
-                if touches && (anchored || !trace.reads_in_place(recording, read)) {
+                if touches && (everywhere || !trace.reads_in_place(recording, read)) {
                     return false;
                 }
             }

@@ -9,7 +9,7 @@ use wgrad_core::{NodeId, Recording, Vars};
 use wgrad_gpu::{Gpu, Options, Shaping};
 
 /// The configurations under which every graph must give the same values.
-pub static DEVICES: LazyLock<Vec<(&str, Gpu)>> = LazyLock::new(|| {
+pub(crate) static DEVICES: LazyLock<Vec<(&str, Gpu)>> = LazyLock::new(|| {
     let open = |options: Options| {
         Gpu::with_options(options).expect("the tests need an adapter: on Debian, install mesa-vulkan-drivers")
     };
@@ -26,7 +26,7 @@ pub static DEVICES: LazyLock<Vec<(&str, Gpu)>> = LazyLock::new(|| {
 });
 
 /// The largest error of the outputs relative to its tolerance, or what went wrong.
-pub fn compare(
+pub(crate) fn compare(
     gpu: &Gpu,
     recording: &Recording,
     environment: &Environment,
@@ -50,7 +50,7 @@ pub fn compare(
                 continue;
             }
             let ratio = (e - f).abs() / allowed;
-            if !(ratio <= 1.0) {
+            if ratio > 1.0 || ratio.is_nan() {
                 return Err(format!(
                     "output {position} element {element}: expected {e}, found {f}, allowed error {allowed:e}\n{}",
                     program.explain()

@@ -28,7 +28,9 @@ pub fn lower(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeI
             Op::ArgMax(op) => arg_max(inputs[0], op.axis),
             Op::ScatterAdd(op) => scatter_add(inputs[0], inputs[1], op),
             Op::CumSum(op) => cum_sum(inputs[0], op.axis),
-            Op::Reduce(op) => reduce(inputs[0], op),
+            Op::Reduce(op) => {
+                transposed_convolution(recording, node, &renamed).unwrap_or_else(|| reduce(inputs[0], op))
+            }
             Op::Contract(op) => contract(inputs[0], inputs[1], op),
             op => graph.record(op.clone(), &inputs),
         });
@@ -91,6 +93,44 @@ fn arg_max(x: &Tensor, axis: usize) -> Tensor {
     let from_end = last - x.graph().iota(&shape, axis, DType::U32);
     let candidates = x.eq(&largest).select(&from_end, &from_end.zeros_like());
     last - reduce(&candidates, &max)
+}
+
+/// The gradient of a convolution's input, as one contraction: summing over the taps of an unslid product
+/// is contracting with the unslid operand, which needs no tensor of all windows. With larger strides most of
+/// the unslid operand would be zeros, so there the product of all windows is stored.
+fn transposed_convolution(recording: &Recording, sum: &Node, renamed: &[Tensor]) -> Option<Tensor> {
+    let Op::Reduce(Reduce { kind: ReduceKind::Sum, axes }) = &sum.op else { return None };
+    let unslid = recording.node(sum.inputs[0]);
+    let Op::Unslide(unslide) = &unslid.op else { return None };
+    let product = recording.node(unslid.inputs[0]);
+    let Op::Contract(op) = &product.op else { return None };
+    let (rank, d) = (unslid.spec.shape.rank(), unslide.window.rank());
+    let lead = rank - 2 * d;
+    if *axes != (lead + d..rank).collect::<Vec<_>>() || unslide.window.stride.iter().any(|&s| s != 1) {
+        return None;
+    }
+    let (moved, taps) = (&op.out[lead..lead + d], &op.out[lead + d..]);
+    let only_in = |labels: &[u8], these: &[u8], those: &[u8]| {
+        labels.iter().all(|label| these.contains(label) && !those.contains(label))
+    };
+    let side = [(&op.a, &op.b), (&op.b, &op.a)]
+        .iter()
+        .position(|(these, those)| only_in(moved, these, those) && only_in(taps, those, these))?;
+    let (slid, other) = if side == 0 { (&op.a, &op.b) } else { (&op.b, &op.a) };
+    let operand = &renamed[product.inputs[side].index()];
+    let rest: Vec<u8> = slid.iter().copied().filter(|label| !moved.contains(label)).collect();
+    // […rest, moved], then a tap axis for each moved one.
+    let order = rest.iter().chain(moved);
+    let order = order.map(|label| slid.iter().position(|l| l == label).map(|at| at as isize));
+    let ordered = operand.permute(&order.collect::<Option<Vec<isize>>>()?);
+    let shape = ordered.shape();
+    let aligned = ordered.reshape([&shape[..], &vec![1; d]].concat());
+    let repeated = aligned.expand([&shape[..], &unslide.window.size].concat());
+    let windows = operand.graph().record(unslide.clone(), &[&repeated]);
+    let labels = [&rest[..], moved, taps].concat();
+    let op = Contract { a: labels, b: other.clone(), out: op.out[..lead + d].to_vec() };
+    let gradient = contract(&windows, &renamed[product.inputs[1 - side].index()], &op);
+    Some(gradient.reshape(&sum.spec.shape))
 }
 
 /// Every result position sums the operand elements whose index names it.

@@ -363,19 +363,18 @@ impl Fuser<'_> {
         }
     }
 
-    /// Maps of as many elements that read something this map reads.
+    /// Kernels over the same elements that read something this node reads.
     fn siblings(&self, id: NodeId, trace: &Trace) -> Vec<usize> {
-        let node = self.recording.node(id);
-        if is_anchor(&node.op) {
+        if matches!(self.recording.node(id).op, Op::Contract(_)) {
             return vec![];
         }
+        let own = self.own_archetype(id);
         let reads: HashSet<NodeId> = trace.reads().collect();
         let shares = |kernel: &Kernel| {
             let of_kernel = kernel.nodes.iter().filter_map(|node| self.fused.traces[node.index()].as_ref());
             of_kernel.flat_map(Trace::reads).any(|read| reads.contains(&read))
         };
-        let numel = node.spec.shape.numel();
-        let alike = |kernel: &Kernel| kernel.archetype == Archetype::Map { numel } && shares(kernel);
+        let alike = |kernel: &Kernel| kernel.archetype == own && shares(kernel);
         (0..self.fused.kernels.len()).rev().filter(|&kernel| alike(&self.fused.kernels[kernel])).collect()
     }
 

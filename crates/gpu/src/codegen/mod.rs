@@ -4,6 +4,7 @@
 mod contract;
 mod emit;
 mod map;
+mod operators;
 mod packed;
 mod product;
 mod row;

@@ -25,6 +25,17 @@ impl Array {
         Self::new(T::DTYPE, shape, values.iter().map(|v| v.to_f64()).collect())
     }
 
+    /// The values as host elements, in row-major order, converted if `T` is not the array's own type.
+    ///
+    /// ```
+    /// use wgrad_core::Array;
+    /// let array = Array::from_slice([2], &[1f32, 2.5]);
+    /// assert_eq!(array.to_vec::<f32>(), [1.0, 2.5]);
+    /// ```
+    pub fn to_vec<T: Element>(&self) -> Vec<T> {
+        self.data.iter().map(|&value| T::from_f64(value)).collect()
+    }
+
     /// An array whose element at each multi-index is given by a function.
     pub fn from_fn(spec: &TensorSpec, mut value: impl FnMut(&[usize]) -> f64) -> Self {
         let mut index = vec![0; spec.shape.rank()];

@@ -119,23 +119,28 @@ pub trait Element: bytemuck::Pod + PartialEq + fmt::Debug + Send + Sync {
     const DTYPE: DType;
     /// The value in f64 (exact for every supported type).
     fn to_f64(self) -> f64;
+    /// The nearest value of this type; integers saturate.
+    fn from_f64(value: f64) -> Self;
 }
 
 macro_rules! elements {
-    ($($type:ty => $dtype:ident, $value:ident => $convert:expr;)*) => {$(
+    ($($type:ty => $dtype:ident, $value:ident => $convert:expr, $from:expr;)*) => {$(
         impl Element for $type {
             const DTYPE: DType = $dtype;
             fn to_f64(self) -> f64 {
                 let $value = self;
                 $convert
             }
+            fn from_f64($value: f64) -> Self {
+                $from
+            }
         }
     )*};
 }
 
 elements! {
-    f32 => F32, v => f64::from(v);
-    half::f16 => F16, v => v.to_f64();
-    i32 => I32, v => f64::from(v);
-    u32 => U32, v => f64::from(v);
+    f32 => F32, v => f64::from(v), v as f32;
+    half::f16 => F16, v => v.to_f64(), half::f16::from_f64(v);
+    i32 => I32, v => f64::from(v), v as i32;
+    u32 => U32, v => f64::from(v), v as u32;
 }

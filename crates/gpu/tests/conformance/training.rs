@@ -12,7 +12,7 @@ use crate::compare::DEVICES;
 
 /// A small network with an update like Adam's for parameters of several sizes.
 fn record(g: &Graph, vars: &Vars, parameters: &[Var]) -> Tensor {
-    let x = g.input("x", [6, 5], F32);
+    let x = g.input("x", [40, 5], F32);
     let p: Vec<Tensor> = parameters.iter().map(|var| g.var(var)).collect();
     let h = (x.matmul(&p[0]) + &p[1]).tanh();
     let y = (h.matmul(&p[2]) + &p[3]).tanh();
@@ -49,7 +49,7 @@ fn run(gpu: &Gpu, name: &str) {
         reference.insert(var.name().into(), value);
     }
     for round in 0..5 {
-        let operand = Operand { spec: TensorSpec::new(F32, [6, 5]), fill: Fill::Uniform(-1.0, 1.0) };
+        let operand = Operand { spec: TensorSpec::new(F32, [40, 5]), fill: Fill::Uniform(-1.0, 1.0) };
         let x = fill(&operand, 100 + round);
         let outputs = program.run(&mut state, Batch::of_arrays([("x", &x)])).expect("runs");
         reference.insert("x".into(), x);

@@ -30,6 +30,9 @@ const EPILOGUE: u32 = 20;
 /// The longest row that one workgroup reduces and maps in one kernel.
 const ROW: usize = 16 * 1024;
 
+/// The most loop iterations that one invocation may need: llvmpipe ends it silently after 65,535.
+const ITERATIONS: usize = 60_000;
+
 /// Kernels in an order of creation (not of execution), and which kernel computes each node.
 pub struct Fused {
     /// The kernels.
@@ -442,6 +445,8 @@ impl Fuser<'_> {
                 };
                 same_axes
                     && (whole || result)
+                    && self.passes(kernel, id) * shape.numel() / shape.reduced(axes).numel().max(1)
+                        <= ITERATIONS
                     && reads.iter().all(|&read| {
                         // A whole tensor under another shape would not be found in the loop over rows.
                         let alike = result || *self.shape(read) == trace.shape;
@@ -451,6 +456,13 @@ impl Fuser<'_> {
             }
         };
         fits.then_some(archetype)
+    }
+
+    /// How often a row kernel with one more node passes over a row: once a reduction, if each depends on the
+    /// one before, and once to write maps.
+    fn passes(&self, kernel: usize, id: NodeId) -> usize {
+        let nodes = self.fused.kernels[kernel].nodes.iter().chain([&id]);
+        nodes.filter(|&&node| matches!(self.recording.node(node).op, Op::Reduce(_))).count() + 1
     }
 
     /// Whether the kernel's bindings suffice for one more node.

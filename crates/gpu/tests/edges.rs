@@ -212,3 +212,18 @@ fn a_tensor_is_computed_at_once() {
     let error = GPU.eval(&x.matmul(&g.ones([3], F32))).unwrap_err();
     assert!(error.to_string().contains("matmul"), "{error}");
 }
+
+/// A contraction is no map, even where its result and the operand computed before it are one number.
+#[test]
+fn a_product_that_is_one_number() {
+    let program = GPU.compile(Mode::Eval, |g| {
+        let x = g.input("x", [], F32).square();
+        let y = x.expand([1, 5]).matmul(&g.input("w", [5, 1], F32));
+        [x, &y + 1.0, y]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&Vars::new(), 0).unwrap();
+    let batch = Batch::new().with("x", [], &[3f32]).with("w", [5, 1], &[1f32, 2.0, 3.0, 4.0, 5.0]);
+    let outputs = program.run(&mut state, batch).unwrap();
+    assert_eq!([0, 1, 2].map(|index| outputs.scalar(index).unwrap()), [9.0, 136.0, 135.0]);
+}

@@ -5,6 +5,7 @@
 //! a step). [`state`] holds variables, [`staging`] the batches on their way to the device.
 
 pub mod adapter;
+mod bind;
 pub mod codegen;
 pub mod device;
 pub mod error;

@@ -1,21 +1,19 @@
 //! A compiled graph: pipelines and everything around them, prepared once.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use wgrad_core::batch::{Batch, BatchAllocator, Layout};
 use wgrad_core::simplify::simplify;
 use wgrad_core::{Array, DType, Graph, Mode, NodeId, Op, Recording, Tensor, TensorSpec, Var};
 
-use crate::codegen::{self, Bound, Source, Word};
-use crate::device::{Gpu, Pipeline, lock};
+use crate::codegen::{self, Bound, Source};
+use crate::device::{Gpu, Pipeline};
 use crate::error::Error;
 use crate::plan::fuse::{Budget, fuse};
 use crate::plan::{Place, Plan, lower, memory, schedule};
 use crate::run::Reader;
 use crate::staging::{Ring, Shared};
-use crate::state::State;
 
 /// What is known of a program before it runs.
 #[derive(Clone, Debug, Default)]
@@ -36,13 +34,13 @@ pub struct Stats {
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     pub(crate) pipeline: Pipeline,
-    bindings: Vec<Bound>,
+    pub(crate) bindings: Vec<Bound>,
     pub(crate) grid: [u32; 3],
 }
 
 /// A value that is read back: where it lies in the workspace or state, and what it is.
 #[derive(Clone, Debug)]
-pub(crate) struct Result_ {
+pub(crate) struct Readback {
     pub(crate) place: Place,
     pub(crate) spec: TensorSpec,
     /// Its byte offset in the readback buffer.
@@ -61,11 +59,11 @@ pub(crate) struct Compiled {
     pub(crate) workspace: wgpu::Buffer,
     pub(crate) constants: Vec<(u64, Vec<u8>)>,
     /// Outputs, then probes.
-    pub(crate) results: Vec<Result_>,
+    pub(crate) results: Vec<Readback>,
     pub(crate) outputs: usize,
     pub(crate) ring: Arc<Ring>,
     pub(crate) reader: Arc<Reader>,
-    groups: Mutex<VecDeque<(u64, Arc<Vec<wgpu::BindGroup>>)>>,
+    pub(crate) groups: Mutex<VecDeque<(u64, Arc<Vec<wgpu::BindGroup>>)>>,
 }
 
 /// A compiled graph. Clones share it.
@@ -222,7 +220,7 @@ impl Gpu {
             let place = plan.places[id.index()].clone();
             let place = place.ok_or_else(|| Error::Internal(format!("output %{} has no place", id.0)))?;
             let bytes = crate::plan::bytes_of(spec.dtype, &spec.shape);
-            results.push(Result_ { place, spec, offset });
+            results.push(Readback { place, spec, offset });
             offset += bytes;
         }
         let reader = Arc::new(Reader::new(self, offset)?);
@@ -311,137 +309,5 @@ impl Program {
     /// The WGSL of every kernel, in the order of execution.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
         self.inner.sources.iter().map(|source| source.wgsl.as_str())
-    }
-
-    /// The bind groups for a state, made when a program first meets it.
-    pub(crate) fn bind_groups(&self, state: &State) -> Result<Arc<Vec<wgpu::BindGroup>>, Error> {
-        /// States whose bind groups are kept.
-        const KEPT: usize = 4;
-        let this = &self.inner;
-        let mut known = lock(&this.groups);
-        if let Some((_, groups)) = known.iter().find(|(id, _)| *id == state.id) {
-            return Ok(groups.clone());
-        }
-        for node in &this.plan.recording.nodes {
-            let Op::Variable(variable) = &node.op else { continue };
-            let slot = state.slot(&variable.name)?;
-            if slot.spec != variable.spec {
-                let message = format!("it is {} in the state, {} in the program", slot.spec, variable.spec);
-                return Err(Error::Variable { name: variable.name.to_string(), message });
-            }
-        }
-        let groups =
-            this.dispatches.iter().map(|dispatch| self.bind(dispatch, state)).collect::<Result<_, _>>()?;
-        let groups: Arc<Vec<wgpu::BindGroup>> = Arc::new(groups);
-        known.push_back((state.id, groups.clone()));
-        if known.len() > KEPT {
-            known.pop_front();
-        }
-        Ok(groups)
-    }
-
-    fn bind(&self, dispatch: &Dispatch, state: &State) -> Result<wgpu::BindGroup, Error> {
-        let gpu = &self.inner.gpu;
-        let mut table = None;
-        let mut parts = vec![];
-        for bound in &dispatch.bindings {
-            match bound {
-                Bound::Tensor(place) => parts.push(Some(self.locate(place, state)?)),
-                Bound::State(places) | Bound::Workspace(places) => {
-                    parts.push(Some(self.span(places, state, bound)?));
-                }
-                Bound::Table(words) => {
-                    table = Some(self.table(words, &dispatch.bindings, state)?);
-                    parts.push(None);
-                }
-            }
-        }
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = parts
-            .iter()
-            .enumerate()
-            .filter_map(|(number, part)| {
-                let (buffer, offset, bytes) = match (part, &table) {
-                    (Some(part), _) => *part,
-                    (None, Some(table)) => (table, 0, table.size()),
-                    (None, None) => return None,
-                };
-                let size = wgpu::BufferSize::new(bytes);
-                let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
-                Some(wgpu::BindGroupEntry { binding: number as u32, resource })
-            })
-            .collect();
-        gpu.inner.count.bind_groups.fetch_add(1, Ordering::Relaxed);
-        let descriptor =
-            wgpu::BindGroupDescriptor { label: None, layout: &dispatch.pipeline.layout, entries: &entries };
-        Ok(gpu.inner.device.create_bind_group(&descriptor))
-    }
-
-    /// The smallest range of one buffer that holds all of the places.
-    fn span<'a>(
-        &'a self,
-        places: &[Place],
-        state: &'a State,
-        bound: &Bound,
-    ) -> Result<(&'a wgpu::Buffer, u64, u64), Error> {
-        let buffer = if matches!(bound, Bound::State(_)) { &state.buffer } else { &self.inner.workspace };
-        let mut range = (u64::MAX, 0);
-        for place in places {
-            let (_, offset, bytes) = self.locate(place, state)?;
-            range = (range.0.min(offset), range.1.max(offset + bytes));
-        }
-        if places.is_empty() {
-            range = (0, 16);
-        }
-        let (bytes, limit) =
-            (range.1 - range.0, self.inner.gpu.inner.device.limits().max_storage_buffer_binding_size);
-        if bytes > limit {
-            return Err(Error::TooLarge {
-                adapter: self.inner.gpu.info().name.clone(),
-                what: "for the tensors of one packed kernel".into(),
-                needed: bytes,
-                limit,
-                largest: String::new(),
-            });
-        }
-        Ok((buffer, range.0, bytes))
-    }
-
-    /// The table of a packed dispatch, for one state.
-    fn table(&self, words: &[Word], bindings: &[Bound], state: &State) -> Result<wgpu::Buffer, Error> {
-        let (mut state_start, mut workspace_start) = (0, 0);
-        for bound in bindings {
-            match bound {
-                Bound::State(places) => state_start = self.span(places, state, bound)?.1,
-                Bound::Workspace(places) => workspace_start = self.span(places, state, bound)?.1,
-                Bound::Tensor(_) | Bound::Table(_) => {}
-            }
-        }
-        let number = |word: &Word| match word {
-            Word::Number(number) => Ok(*number),
-            Word::Start(place) => {
-                let base = if matches!(place, Place::State(_)) { state_start } else { workspace_start };
-                Ok(((self.locate(place, state)?.1 - base) / 16) as u32)
-            }
-        };
-        let numbers = words.iter().map(number).collect::<Result<Vec<u32>, Error>>()?;
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.inner.gpu.buffer("table", 4 * numbers.len() as u64, usage)?;
-        self.inner.gpu.inner.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&numbers));
-        Ok(buffer)
-    }
-
-    /// The buffer, offset and length behind a place.
-    pub(crate) fn locate<'a>(
-        &'a self,
-        place: &Place,
-        state: &'a State,
-    ) -> Result<(&'a wgpu::Buffer, u64, u64), Error> {
-        match place {
-            Place::Workspace { offset, bytes } => Ok((&self.inner.workspace, *offset, *bytes)),
-            Place::State(name) => {
-                let slot = state.slot(name)?;
-                Ok((&state.buffer, slot.offset, slot.bytes))
-            }
-        }
     }
 }

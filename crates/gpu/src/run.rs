@@ -97,7 +97,7 @@ impl Program {
             let (Some(source), Some(field)) = (&staged, layout.get(name)) else { continue };
             let (to, offset, _) = self.locate(place, state)?;
             let bytes = (spec.bytes() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-            encoder.copy_buffer_to_buffer(source, field.offset as u64, to, offset, bytes);
+            encoder.copy_buffer_to_buffer(source, field.offset as u64, &to, offset, bytes);
         }
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -113,12 +113,12 @@ impl Program {
             let place = place.ok_or_else(|| Error::Internal(format!("%{} has no place", node.0)))?;
             let (from, offset, bytes) = self.locate(place, state)?;
             let slot = state.slot(name)?;
-            encoder.copy_buffer_to_buffer(from, offset, &state.buffer, slot.offset, bytes);
+            encoder.copy_buffer_to_buffer(&from, offset, &state.buffer, slot.offset, bytes);
         }
         if let Some(slot) = &slot {
             for result in &this.results {
                 let (from, offset, bytes) = self.locate(&result.place, state)?;
-                encoder.copy_buffer_to_buffer(from, offset, &slot.buffer, result.offset, bytes);
+                encoder.copy_buffer_to_buffer(&from, offset, &slot.buffer, result.offset, bytes);
             }
         }
         let submission = gpu.inner.queue.submit([encoder.finish()]);

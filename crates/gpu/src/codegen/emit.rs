@@ -340,42 +340,7 @@ impl<'a> Emitter<'a> {
                 let text = self.let_("v", depth, &format!("{}({text})", register_type(dtype)));
                 Value { text, depth }
             }
-            Op::RandomBits(op) => {
-                let position = self.indices.flatten(index, &node.spec.shape);
-                let zero = Index::default();
-                let seed = [0, 1].map(|i| self.value(node.inputs[0], &[Index::constant(i)]));
-                let step = self.value(node.inputs[1], &[]);
-                let block = self.indices.div(&position, 4);
-                let lane = self.indices.rem(&position, 4);
-                let key = (usize::MAX - id.index(), block.clone());
-                let depth =
-                    [self.indices.depth(&block), seed[0].depth, seed[1].depth, step.depth].into_iter().max();
-                let depth = depth.unwrap_or(0);
-                let words = match self.groups.get(&key) {
-                    Some(words) => words.clone(),
-                    None => {
-                        self.philox = true;
-                        let at = self.position(&block);
-                        let (low, high) = (op.stream as u32, (op.stream >> 32) as u32);
-                        let call = format!(
-                            "philox(vec4<u32>({at}, {}, {low}u, {high}u), vec2<u32>({}, {}))",
-                            step.text, seed[0].text, seed[1].text
-                        );
-                        let words = Value { text: self.let_("r", depth, &call), depth };
-                        self.scopes[depth].groups.push(key.clone());
-                        self.groups.insert(key, words.clone());
-                        words
-                    }
-                };
-                if lane.terms.is_empty() {
-                    let text = format!("{}.{}", words.text, COMPONENTS[lane.constant as usize % 4]);
-                    return Value { text, depth: words.depth };
-                }
-                let depth = words.depth.max(self.indices.depth(&lane)).max(self.indices.depth(&zero));
-                let at = self.position(&lane);
-                let text = self.let_("v", depth, &format!("{}[{at}]", words.text));
-                Value { text, depth }
-            }
+            Op::RandomBits(op) => self.random_bits(id, op.stream, index),
             Op::Concat(op) => self.concat(id, op.axis, index),
             Op::Gather(op) => {
                 let picked = self.value(node.inputs[1], index);
@@ -426,6 +391,45 @@ impl<'a> Emitter<'a> {
         }
         let expression = format!("select({fill}, {}, {})", inner.text, conditions.join(" && "));
         Value { text: self.let_("v", depth, &expression), depth }
+    }
+
+    /// A word of a Philox block; the four words of a block are computed once.
+    fn random_bits(&mut self, id: NodeId, stream: u64, index: &[Index]) -> Value {
+        let node = self.plan.recording.node(id);
+        let position = self.indices.flatten(index, &node.spec.shape);
+        let (block, lane) = (self.indices.div(&position, 4), self.indices.rem(&position, 4));
+        // No binding has a number this large.
+        let key = (usize::MAX - id.index(), block.clone());
+        let words = match self.groups.get(&key) {
+            Some(words) => words.clone(),
+            None => {
+                self.philox = true;
+                let seed = [0, 1].map(|i| self.value(node.inputs[0], &[Index::constant(i)]));
+                let step = self.value(node.inputs[1], &[]);
+                let depth = self.indices.depth(&block).max(seed[0].depth).max(seed[1].depth).max(step.depth);
+                let call = format!(
+                    "philox(vec4<u32>({}, {}, {}u, {}u), vec2<u32>({}, {}))",
+                    self.position(&block),
+                    step.text,
+                    stream as u32,
+                    (stream >> 32) as u32,
+                    seed[0].text,
+                    seed[1].text
+                );
+                let words = Value { text: self.let_("r", depth, &call), depth };
+                self.scopes[depth].groups.push(key.clone());
+                self.groups.insert(key, words.clone());
+                words
+            }
+        };
+        if lane.terms.is_empty() {
+            let text = format!("{}.{}", words.text, COMPONENTS[lane.constant as usize % 4]);
+            return Value { text, depth: words.depth };
+        }
+        let depth = words.depth.max(self.indices.depth(&lane));
+        let at = self.position(&lane);
+        let text = self.let_("v", depth, &format!("{}[{at}]", words.text));
+        Value { text, depth }
     }
 
     fn concat(&mut self, id: NodeId, axis: usize, index: &[Index]) -> Value {

@@ -422,7 +422,8 @@ impl Fuser<'_> {
         };
         let fits = match &archetype {
             Archetype::Map { numel } => {
-                node.spec.shape.numel() == *numel
+                !is_anchor(&node.op)
+                    && node.spec.shape.numel() == *numel
                     && reads.iter().all(|&read| trace.reads_in_place(self.recording, read))
             }
             Archetype::Contract { node: anchor } => {

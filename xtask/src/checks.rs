@@ -1,8 +1,9 @@
 //! The chores that run cargo: tests, demo, benchmarks, and all that must pass before a merge.
 
+use std::fs;
 use std::process::Command;
 
-use crate::command::{cargo, run, run_watched, succeeds, target};
+use crate::command::{cargo, root, run, run_watched, succeeds, target};
 use crate::error::{Error, Result};
 use crate::vulkan;
 
@@ -71,11 +72,20 @@ pub(crate) fn ci() -> Result<()> {
     ensure_component("fmt", "rustfmt")?;
     ensure_component("clippy", "clippy")?;
     run(&mut cargo(["fmt", "--all", "--check"]))?;
+    format_of_operations()?;
     run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     test(&[])?;
     run(&mut cargo(["build", "--release", "--examples"]))?;
     demo()
+}
+
+/// Rustfmt does not follow modules that a macro declares, as the operations' are.
+fn format_of_operations() -> Result<()> {
+    let folder = root().join("crates/core/src/ops");
+    let entries = fs::read_dir(&folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let files = entries.map_err(Error::io(&folder))?.into_iter().map(|entry| entry.path());
+    run(Command::new("rustfmt").args(["--check", "--edition", "2024"]).args(files))
 }
 
 /// Adds a component that a minimal toolchain comes without.

@@ -86,6 +86,23 @@ fn a_batch_of_another_dtype() {
 }
 
 #[test]
+fn a_batch_with_too_few_values() {
+    let error = refused(Batch::new().with("x", [3, 4], &[1f32; 11]).with("label", [3], &[0u32; 3]));
+    assert!(matches!(&error, Error::WrongInput { name, .. } if name == "x"));
+    says(&error, &["`x`", "f32[3, 4]", "f32[11]"]);
+}
+
+#[test]
+fn a_staged_batch_that_something_is_added_to() {
+    let (program, vars) = classifier();
+    let mut state = GPU.init(&vars, 1).unwrap();
+    let loader = Loader::new(rows(&[0; 10]), 3).allocator(program.staging());
+    let batch = loader.epoch(0).next().unwrap().unwrap().with("noise", [2], &[0f32; 2]);
+    let error = program.run(&mut state, batch).unwrap_err();
+    assert!(matches!(error, Error::BatchMemory { .. }), "{error:?}");
+}
+
+#[test]
 fn a_staged_batch_of_another_size() {
     let (program, vars) = classifier();
     let mut state = GPU.init(&vars, 1).unwrap();

@@ -152,30 +152,34 @@ impl Batch {
         Self { layout: Arc::default(), memory: Box::new(HostMemory::default()) }
     }
 
-    /// A batch with one more field of host values.
-    ///
-    /// Panics if the number of values is not that of the shape, or if this batch does not lie in
-    /// ordinary memory.
+    /// A batch with one more field of host values. Values of another number than the shape's make a field of
+    /// as many as there are, which a program refuses by name. Fields can be added to a batch in ordinary
+    /// memory; what a loader wrote elsewhere cannot be read back, and a program refuses such a batch.
     ///
     /// ```
     /// use wgrad_core::batch::Batch;
     /// let batch = Batch::new().with("x", [2, 2], &[1f32, 2.0, 3.0, 4.0]).with("label", [2], &[0u32, 1]);
     /// assert_eq!(batch.layout.fields().len(), 2);
     /// ```
-    #[track_caller]
     pub fn with<T: Element>(self, name: &str, shape: impl Into<Shape>, values: &[T]) -> Self {
-        let spec = TensorSpec::new(T::DTYPE, shape);
-        assert_eq!(spec.shape.numel(), values.len(), "`{name}` of {spec} needs as many values");
+        let mut spec = TensorSpec::new(T::DTYPE, shape);
+        if spec.shape.numel() != values.len() {
+            spec.shape = [values.len()].into();
+        }
         let layout = (*self.layout).clone().field(name, spec);
-        let memory = self.memory.into_any().downcast::<HostMemory>();
-        let mut bytes = memory.expect("only a batch in ordinary memory can grow").0;
-        bytes.extend_from_slice(bytemuck::cast_slice(values));
-        bytes.resize(layout.bytes(), 0);
+        let bytes = match self.memory.into_any().downcast::<HostMemory>() {
+            Ok(memory) => {
+                let mut bytes = memory.0;
+                bytes.extend_from_slice(bytemuck::cast_slice(values));
+                bytes.resize(layout.bytes(), 0);
+                bytes
+            }
+            // Shorter than the layout says: that is what gets refused.
+            Err(_) => vec![],
+        };
         Self { layout: Arc::new(layout), memory: Box::new(HostMemory(bytes)) }
     }
-}
 
-impl Batch {
     /// A batch of arrays in ordinary memory, by name.
     pub fn of_arrays<'a>(arrays: impl IntoIterator<Item = (&'a str, &'a Array)>) -> Self {
         let (mut layout, mut bytes) = (Layout::new(), vec![]);

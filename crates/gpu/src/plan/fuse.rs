@@ -24,6 +24,9 @@ pub struct Budget {
 
 /// An inlined computation heavier than this is stored when more than one place needs it.
 const RECOMPUTE: u32 = 4;
+/// An operand of a contraction that nothing else needs, and that costs no more than an operation on two loads,
+/// is computed as it is read, once for every tile that needs it.
+const PROLOGUE: u32 = 3;
 /// Maps heavier than this are not computed behind a contraction, where they would be unrolled for every
 /// element of a register tile.
 const EPILOGUE: u32 = 20;
@@ -211,8 +214,10 @@ fn choose_stored(
         inlined[index] = inputs.fold(weight(&node.op), u32::saturating_add);
         let heavy = inlined[index] >= RECOMPUTE;
         if is_computed(id) {
-            stored[index] |=
-                contracted[index] || exact.contains(&id) || heavy && (uses[index] > 1 || replicated[index]);
+            let prologue = uses[index] == 1 && inlined[index] <= PROLOGUE;
+            stored[index] |= contracted[index] && !prologue
+                || exact.contains(&id)
+                || heavy && (uses[index] > 1 || replicated[index]);
         }
         if stored[index] {
             inlined[index] = 1;

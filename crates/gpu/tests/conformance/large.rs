@@ -60,3 +60,15 @@ fn long_rows_and_columns() {
     check("everything", &[&[70_001]], |x| x[0].square().sum(..));
     check("largest", &[&[4099]], |x| x[0].max(..));
 }
+
+#[test]
+fn operands_are_computed_as_they_are_read() {
+    check("scaled", &[&[40, 50], &[50, 36], &[40, 50]], |x| ((&x[0] + &x[2]) * 1.0).matmul(&x[1].relu()));
+    let graph = Graph::new(Mode::Eval);
+    let (a, b) = (graph.input("a", [64, 64], F32), graph.input("b", [64, 64], F32));
+    let product = (&a * 2.0).matmul(&(&b + &a)).tanh();
+    for (device, gpu) in DEVICES.iter().filter(|(_, gpu)| gpu.options().fuse) {
+        let program = gpu.compile_recording(&graph.recording(), &[product.id()]).expect("compiles");
+        assert_eq!(program.stats().dispatches, 1, "{device}: {}", program.explain());
+    }
+}

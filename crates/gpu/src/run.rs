@@ -23,6 +23,18 @@ struct Slot {
     buffer: wgpu::Buffer,
     mapped: Arc<AtomicBool>,
     pending: Arc<AtomicBool>,
+    /// The run that writes to it.
+    submission: Option<wgpu::SubmissionIndex>,
+}
+
+impl Slot {
+    /// Waits for the run that writes to it, and for no later one.
+    fn finish(&self, gpu: &Gpu) -> Result<(), Error> {
+        while self.pending.load(Ordering::Acquire) {
+            gpu.wait(self.submission.clone())?;
+        }
+        Ok(())
+    }
 }
 
 /// The readback buffers of a program.
@@ -46,7 +58,7 @@ impl Reader {
     fn slot(&self) -> Result<Slot, Error> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let buffer = self.gpu.buffer("readback", self.bytes, usage)?;
-        Ok(Slot { buffer, mapped: Arc::default(), pending: Arc::default() })
+        Ok(Slot { buffer, mapped: Arc::default(), pending: Arc::default(), submission: None })
     }
 
     /// A buffer that the device may write to. One that was dropped unread is waited for.
@@ -59,9 +71,7 @@ impl Reader {
             None => {
                 let slot = free.remove(0);
                 drop(free);
-                while slot.pending.load(Ordering::Acquire) {
-                    self.gpu.wait(None)?;
-                }
+                slot.finish(&self.gpu)?;
                 slot
             }
         };
@@ -87,7 +97,7 @@ impl Program {
         self.check_batch(&batch.layout)?;
         let layout = batch.layout.clone();
         let staged = if this.inputs.is_empty() { None } else { self.stage(batch)?.seal() };
-        let slot = if this.results.is_empty() { None } else { Some(this.reader.take()?) };
+        let mut slot = if this.results.is_empty() { None } else { Some(this.reader.take()?) };
         if gpu.options().poison {
             self.poison();
         }
@@ -127,7 +137,8 @@ impl Program {
         if let Some(buffer) = staged {
             this.ring.recycle(buffer);
         }
-        if let Some(slot) = &slot {
+        if let Some(slot) = &mut slot {
+            slot.submission = Some(submission);
             slot.pending.store(true, Ordering::Release);
             let (mapped, pending) = (slot.mapped.clone(), slot.pending.clone());
             slot.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -138,7 +149,7 @@ impl Program {
         // Runs the callbacks of whatever has finished by now; does not wait.
         let _ = gpu.inner.device.poll(wgpu::PollType::Poll);
         gpu.check()?;
-        Ok(Outputs { program: this.clone(), slot, submission, data: OnceCell::new() })
+        Ok(Outputs { program: this.clone(), slot, data: OnceCell::new() })
     }
 
     fn check_batch(&self, layout: &Layout) -> Result<(), Error> {
@@ -205,7 +216,6 @@ impl Program {
 pub struct Outputs {
     program: Arc<Compiled>,
     slot: Option<Slot>,
-    submission: wgpu::SubmissionIndex,
     data: OnceCell<Vec<u8>>,
 }
 
@@ -263,9 +273,6 @@ impl Outputs {
             return Ok(data);
         }
         let Some(slot) = &self.slot else { return Ok(&[]) };
-        if slot.pending.load(Ordering::Acquire) {
-            self.program.gpu.wait(Some(self.submission.clone()))?;
-        }
         let data = read_mapped(&self.program.gpu, slot)?;
         Ok(self.data.get_or_init(|| data))
     }
@@ -280,9 +287,7 @@ impl Drop for Outputs {
 }
 
 fn read_mapped(gpu: &Gpu, slot: &Slot) -> Result<Vec<u8>, Error> {
-    while slot.pending.load(Ordering::Acquire) {
-        gpu.wait(None)?;
-    }
+    slot.finish(gpu)?;
     let view = slot.buffer.get_mapped_range(..);
     let view =
         view.map_err(|error| Error::Driver { what: "a readback".into(), message: error.to_string() })?;
@@ -300,11 +305,10 @@ pub(crate) fn read_buffer(
     let to = gpu.buffer("readback", bytes, usage)?;
     let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     encoder.copy_buffer_to_buffer(buffer, offset, &to, 0, bytes);
-    let slot = Slot { buffer: to, mapped: Arc::default(), pending: Arc::new(AtomicBool::new(true)) };
-    let submission = gpu.inner.queue.submit([encoder.finish()]);
+    let submission = Some(gpu.inner.queue.submit([encoder.finish()]));
     gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
-    let pending = slot.pending.clone();
+    let pending = Arc::new(AtomicBool::new(true));
+    let slot = Slot { buffer: to, mapped: Arc::default(), pending: pending.clone(), submission };
     slot.buffer.map_async(wgpu::MapMode::Read, .., move |_| pending.store(false, Ordering::Release));
-    gpu.wait(Some(submission))?;
     read_mapped(gpu, &slot)
 }

@@ -227,3 +227,20 @@ fn a_product_that_is_one_number() {
     let outputs = program.run(&mut state, batch).unwrap();
     assert_eq!([0, 1, 2].map(|index| outputs.scalar(index).unwrap()), [9.0, 136.0, 135.0]);
 }
+
+/// Kernels are written by recursion, which must not follow a chain to its end.
+#[test]
+fn a_long_chain_of_operations() {
+    let n = 5_000;
+    let program = GPU.compile(Mode::Eval, |g| {
+        let x = g.input("x", [3], F32);
+        let turned = |y: Tensor| y.reshape([1, 3]).flip(1).reshape([3]);
+        [(0..n).fold(x.clone(), |y, _| y + &x), (0..n).fold(x, |y, _| turned(y))]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&Vars::new(), 0).unwrap();
+    let outputs = program.run(&mut state, Batch::new().with("x", [3], &[1f32, -2.0, 0.5])).unwrap();
+    let sums = [1.0, -2.0, 0.5].map(|x| f64::from(n + 1) * x);
+    assert_eq!(outputs.get(0).unwrap().data, sums);
+    assert_eq!(outputs.get(1).unwrap().data, [1.0, -2.0, 0.5]);
+}

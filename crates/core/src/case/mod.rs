@@ -90,8 +90,6 @@ pub struct Case {
     pub expected: Option<Vec<f64>>,
     /// Whether gradients with respect to the float operands are checked.
     pub differentiable: bool,
-    /// The relative accuracy WGSL promises for the operation beyond rounding, if it is loose.
-    pub slack: f64,
 }
 
 /// A case in a graph.
@@ -115,7 +113,6 @@ impl Case {
             build: Box::new(build),
             expected: None,
             differentiable: true,
-            slack: 0.0,
         }
     }
 
@@ -190,12 +187,6 @@ impl Case {
     /// Says that gradients are not checked: the operation has none, or the operands sit on a kink.
     pub fn no_gradient(mut self) -> Self {
         self.differentiable = false;
-        self
-    }
-
-    /// A looser relative accuracy, where WGSL promises less than correct rounding.
-    pub fn slack(mut self, slack: f64) -> Self {
-        self.slack = slack;
         self
     }
 }

@@ -24,6 +24,8 @@ pub struct Budget {
 
 /// An inlined computation heavier than this is stored when more than one place needs it.
 const RECOMPUTE: u32 = 4;
+/// A chain of this many operations and views is stored at its end: kernels are written by recursion.
+const DEEPEST: usize = 48;
 /// An operand of a contraction that nothing else needs, and that costs no more than an operation on two loads,
 /// is computed as it is read, once for every tile that needs it.
 const PROLOGUE: u32 = 3;
@@ -206,7 +208,7 @@ fn choose_stored(
     for root in roots.iter().filter(|root| is_view(&recording.node(**root).op)) {
         uses[peel(recording, *root).index()] += 1;
     }
-    let mut inlined = vec![0u32; count];
+    let (mut inlined, mut depth) = (vec![0u32; count], vec![0usize; count]);
     for index in 0..count {
         let id = NodeId(index as u32);
         let node = recording.node(id);
@@ -219,8 +221,11 @@ fn choose_stored(
                 || exact.contains(&id)
                 || heavy && (uses[index] > 1 || replicated[index]);
         }
+        let below = node.inputs.iter().map(|input| depth[input.index()]).max();
+        depth[index] = below.map_or(0, |depth| depth + 1);
+        stored[index] |= depth[index] >= DEEPEST;
         if stored[index] {
-            inlined[index] = 1;
+            (inlined[index], depth[index]) = (1, 0);
         }
     }
     stored

@@ -36,7 +36,7 @@ fn every_case_agrees_with_the_reference() {
         recording.check().unwrap_or_else(|error| panic!("{}: {error}", case.name));
         for (name, gpu) in DEVICES.iter() {
             checked += 1;
-            if let Err(message) = compare(gpu, &recording, &environment, &outputs, case.slack) {
+            if let Err(message) = compare(gpu, &recording, &environment, &outputs) {
                 failures.push(format!("{} ({name}): {message}", case.name));
             }
         }

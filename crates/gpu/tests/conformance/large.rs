@@ -25,7 +25,7 @@ fn check(name: &str, shapes: &[&[usize]], build: impl Fn(&[Tensor]) -> Tensor) {
     outputs.extend(output.pull_back(&cotangent, &inputs.iter().collect::<Vec<_>>()));
     let ids: Vec<_> = outputs.iter().map(Tensor::id).collect();
     for (device, gpu) in DEVICES.iter() {
-        let compared = compare(gpu, &graph.recording(), &environment, &ids, 0.0);
+        let compared = compare(gpu, &graph.recording(), &environment, &ids);
         assert!(compared.is_ok(), "{name} ({device}): {}", compared.unwrap_err());
     }
 }

@@ -17,7 +17,7 @@ fn random_graphs_agree_with_the_reference() {
         let mut runs = runs.borrow_mut();
         // Every graph as users run it; the other configurations take turns.
         for (name, gpu) in [&DEVICES[0], &DEVICES[1 + **runs % (DEVICES.len() - 1)]] {
-            let compared = compare(gpu, &graph.recording, &graph.environment, &graph.outputs(), 0.0);
+            let compared = compare(gpu, &graph.recording, &graph.environment, &graph.outputs());
             prop_assert!(compared.is_ok(), "{name}: {}", compared.unwrap_err());
         }
         **runs += 1;

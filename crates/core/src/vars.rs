@@ -90,7 +90,7 @@ struct VarInner {
     name: String,
     spec: TensorSpec,
     kind: VarKind,
-    init: Init,
+    init: Mutex<Init>,
     trainable: AtomicBool,
     location: &'static Location<'static>,
 }
@@ -103,7 +103,8 @@ impl Var {
     #[track_caller]
     fn new(name: String, spec: TensorSpec, kind: VarKind, init: Init) -> Self {
         let trainable = AtomicBool::new(kind == VarKind::Parameter);
-        Self(Arc::new(VarInner { name, spec, kind, init, trainable, location: Location::caller() }))
+        let (init, location) = (Mutex::new(init), Location::caller());
+        Self(Arc::new(VarInner { name, spec, kind, init, trainable, location }))
     }
 
     /// The seed of a state: u32\[2\], low word first.
@@ -137,8 +138,13 @@ impl Var {
     }
 
     /// How its first value is made.
-    pub fn init(&self) -> &Init {
-        &self.0.init
+    pub fn init(&self) -> Init {
+        self.0.init.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Replaces how its first value is made: states made from now on begin with it.
+    pub fn set_init(&self, init: Init) {
+        *self.0.init.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = init;
     }
 
     /// Whether optimizers update it: a parameter that is not frozen.
@@ -180,6 +186,14 @@ impl Vars {
 
     fn lock(&self) -> MutexGuard<'_, Tree> {
         self.tree.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A variable's name as seen from here: without this tree's prefix. `None` for a variable elsewhere.
+    pub fn relative<'a>(&self, var: &'a Var) -> Option<&'a str> {
+        match self.prefix.as_str() {
+            "" => Some(var.name()),
+            prefix => var.name().strip_prefix(prefix)?.strip_prefix('.'),
+        }
     }
 
     fn full_name(&self, name: &str) -> String {
@@ -234,11 +248,7 @@ impl Vars {
 
     /// Every variable under this prefix, in the order of declaration.
     pub fn all(&self) -> Vec<Var> {
-        let inside = |name: &str| {
-            self.prefix.is_empty()
-                || name.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('.'))
-        };
-        self.lock().vars.iter().filter(|var| inside(var.name())).cloned().collect()
+        self.lock().vars.iter().filter(|var| self.relative(var).is_some()).cloned().collect()
     }
 
     /// The parameters under this prefix that are not frozen.

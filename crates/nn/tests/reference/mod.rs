@@ -25,7 +25,7 @@ pub(crate) fn born(init: &Init, name: &str, dtype: DType, shape: &Shape, seed: u
 /// The state right after initialization, at step 0.
 pub(crate) fn initial(vars: &Vars) -> Environment {
     vars.check().expect("the variables are declared without mistakes");
-    let value = |var: &Var| born(var.init(), var.name(), var.spec().dtype, var.shape(), 1);
+    let value = |var: &Var| born(&var.init(), var.name(), var.spec().dtype, var.shape(), 1);
     let mut state: Environment = vars.all().iter().map(|var| (var.name().to_string(), value(var))).collect();
     state.insert(Var::step().name().into(), Array::new(U32, [], vec![0.0]));
     state.insert(Var::seed().name().into(), Array::new(U32, [2], vec![1.0, 0.0]));

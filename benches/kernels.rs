@@ -27,7 +27,7 @@ fn kernel(c: &mut Criterion, gpu: &Gpu, name: &str, work: Throughput, shapes: &[
     };
     let mut group = c.benchmark_group("kernels");
     group.sample_size(10).throughput(work);
-    let outcome = Work::new(gpu, Mode::Eval, &vars, program).map(|mut work| {
+    let outcome = Work::new(gpu, Mode::Eval, &vars, program, vec![]).map(|mut work| {
         group.bench_function(name, |b| {
             b.iter_custom(|runs| work.time(runs, 100).expect("a program that was compiled runs"));
         });

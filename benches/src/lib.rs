@@ -1,62 +1,99 @@
-//! What the benchmarks share: running a program many times and waiting once.
+//! What the benchmarks share: programs on values that stay the same from framework to framework, run many
+//! times and waited for once.
 //!
-//! Submissions are timed from the first call to the arrival of the last result, so that a figure is
-//! the time the device needs and not the way to it and back.
+//! [`training`] holds the training steps, [`Work`] runs a program. Submissions are timed from the first
+//! call to the arrival of the last result, so that a figure is the time the device needs and not the way to
+//! it and back.
 
-use std::hint::black_box;
+pub mod training;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wgrad::core::batch::{BatchError, Layout};
 use wgrad::prelude::*;
+use wgrad_measure::{Model, Values};
 
-/// Why a benchmark could not run.
-pub type Error = Box<dyn std::error::Error>;
+pub use training::Training;
+pub use wgrad_measure::Error;
 
-/// A compiled program and the state it works on.
+/// Batches that a training step sees in turn.
+const BATCHES: u64 = 4;
+
+/// A compiled program, the state it works on, and what it is fed.
 pub struct Work {
-    program: Program,
-    state: State,
+    /// The program; its first output is a scalar.
+    pub program: Program,
+    /// The state.
+    pub state: State,
     layout: Arc<Layout>,
+    batches: Vec<Vec<Values>>,
+    next: usize,
+    /// How long each run took to hand over, until they are taken out.
+    pub host: Vec<Duration>,
 }
 
 impl Work {
-    /// Compiles `record`, whose first output is a scalar, and initializes the variables of `vars`.
+    /// Compiles `record`, whose first output is a scalar, and initializes the variables of `vars`. Inputs
+    /// are filled by position: every batch holds as many values as the program has inputs.
     pub fn new<O: AsRef<[Tensor]>>(
         gpu: &Gpu,
         mode: Mode,
         vars: &Vars,
         record: impl FnOnce(&Graph) -> O,
+        batches: Vec<Vec<Values>>,
     ) -> Result<Self, Error> {
         let program = gpu.compile(mode, record)?;
         let state = gpu.init(vars, 0)?;
         let field = |layout: Layout, (name, spec): &(Arc<str>, TensorSpec)| layout.field(name, spec.clone());
         let layout = Arc::new(program.inputs().iter().fold(Layout::new(), field));
-        Ok(Self { program, state, layout })
+        Ok(Self { program, state, layout, batches, next: 0, host: vec![] })
+    }
+
+    /// A training step of one of the five models.
+    pub fn training(gpu: &Gpu, model: Model) -> Result<Self, Error> {
+        let training = Training::of(model);
+        let batch = |number| {
+            let (input, target) = model.batch(number);
+            vec![input, target]
+        };
+        let batches = (0..BATCHES).map(batch).collect();
+        Self::new(gpu, Mode::Train, &training.vars, |graph| training.record(graph), batches)
+    }
+
+    /// Runs once, and returns the scalar if it is to be waited for.
+    pub fn step(&mut self, wait: bool) -> Result<Option<f64>, Error> {
+        let batch = self.batch()?;
+        let start = Instant::now();
+        let outputs = self.program.run(&mut self.state, batch)?;
+        self.host.push(start.elapsed());
+        Ok(if wait { Some(outputs.scalar(0)?) } else { None })
     }
 
     /// The time of `runs` runs, whose scalar is waited for every `every` runs and after the last.
     pub fn time(&mut self, runs: u64, every: u64) -> Result<Duration, Error> {
         let start = Instant::now();
         for run in 1..=runs {
-            let outputs = self.program.run(&mut self.state, batch(&self.program, &self.layout)?)?;
-            if run % every == 0 || run == runs {
-                black_box(outputs.scalar(0)?);
-            }
+            self.step(run % every == 0 || run == runs)?;
         }
+        self.host.clear();
         Ok(start.elapsed())
     }
-}
 
-/// A batch in staging memory, written as a loader would: every f32 is 0.5, every u32 is 1.
-fn batch(program: &Program, layout: &Arc<Layout>) -> Result<Batch, BatchError> {
-    if layout.fields().is_empty() {
-        return Ok(Batch::new());
+    /// The next batch, in staging memory, written as a loader would.
+    fn batch(&mut self) -> Result<Batch, BatchError> {
+        if self.batches.is_empty() {
+            return Ok(Batch::new());
+        }
+        let mut memory = self.program.staging().allocate(&self.layout)?;
+        for (field, values) in self.layout.fields().iter().zip(&self.batches[self.next]) {
+            let bytes: &[u8] = match values {
+                Values::F32(values) => bytemuck::cast_slice(values),
+                Values::U32(values) => bytemuck::cast_slice(values),
+            };
+            memory.write(field.offset, bytes)?;
+        }
+        self.next = (self.next + 1) % self.batches.len();
+        Ok(Batch { layout: self.layout.clone(), memory })
     }
-    let mut memory = program.staging().allocate(layout)?;
-    for field in layout.fields() {
-        let word = if field.spec.dtype == F32 { 0.5f32.to_bits() } else { 1 };
-        memory.write(field.offset, &word.to_ne_bytes().repeat(field.spec.shape.numel()))?;
-    }
-    Ok(Batch { layout: layout.clone(), memory })
 }

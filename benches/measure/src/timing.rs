@@ -1,0 +1,99 @@
+//! Timing steps with the loss read after each, and after every twenty.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Milliseconds of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// The middle one.
+    pub median_ms: f64,
+    /// The shortest one.
+    pub min_ms: f64,
+}
+
+impl Times {
+    /// Of at least one measurement.
+    pub fn of(mut samples: Vec<f64>) -> Option<Self> {
+        samples.sort_by(f64::total_cmp);
+        let middle = |at: usize| Some((samples.get(at / 2)? + samples.get((at + 1) / 2)?) / 2.0);
+        let median_ms = middle(samples.len().checked_sub(1)?)?;
+        Some(Self { median_ms, min_ms: *samples.first()? })
+    }
+}
+
+/// The times of one model's training steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Steps {
+    /// From the start of the program to the first loss: opening the device and compiling included.
+    pub first_ms: f64,
+    /// A step when the loss of each is waited for.
+    pub every_step: Times,
+    /// A step when the loss of each twentieth is waited for.
+    pub every_20: Times,
+}
+
+impl Steps {
+    /// Times a training step for some seconds in each mode. `step` takes one step, and if its argument is
+    /// true returns only when the loss has arrived. `start` is when the program started.
+    pub fn measure(
+        start: Instant,
+        seconds: f64,
+        mut step: impl FnMut(bool) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        step(true)?;
+        let first_ms = start.elapsed().as_secs_f64() * 1e3;
+        // What tunes itself or fills caches does so in the first few steps.
+        for _ in 0..3 {
+            step(true)?;
+        }
+        let every_step = repeat(seconds, 1, &mut step)?;
+        let every_20 = repeat(seconds, 20, &mut step)?;
+        Ok(Self { first_ms, every_step, every_20 })
+    }
+}
+
+/// Groups of `every` steps for some seconds, at least one, with a wait after each group.
+fn repeat(
+    seconds: f64,
+    every: usize,
+    step: &mut impl FnMut(bool) -> Result<(), Error>,
+) -> Result<Times, Error> {
+    let mut samples = vec![];
+    let start = Instant::now();
+    while samples.is_empty() || start.elapsed().as_secs_f64() < seconds {
+        let begin = Instant::now();
+        for number in 1..=every {
+            step(number == every)?;
+        }
+        samples.push(begin.elapsed().as_secs_f64() * 1e3 / every as f64);
+    }
+    Times::of(samples).ok_or_else(|| "no step was measured".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_lies_in_the_middle() {
+        assert_eq!(Times::of(vec![3.0, 1.0, 2.0]), Some(Times { median_ms: 2.0, min_ms: 1.0 }));
+        assert_eq!(Times::of(vec![4.0, 1.0]), Some(Times { median_ms: 2.5, min_ms: 1.0 }));
+        assert_eq!(Times::of(vec![]), None);
+    }
+
+    #[test]
+    fn waits_once_every_twenty_steps() {
+        let mut waits = vec![];
+        let mut step = |wait| {
+            waits.push(wait);
+            Ok(())
+        };
+        repeat(0.0, 20, &mut step).unwrap();
+        assert_eq!(waits.len(), 20);
+        assert_eq!(waits.iter().position(|&wait| wait), Some(19));
+    }
+}

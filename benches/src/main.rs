@@ -1,0 +1,56 @@
+//! Measures wgrad, as `cargo xtask bench` calls it: one task a process.
+
+use std::time::{Duration, Instant};
+
+use wgrad::gpu::Counters;
+use wgrad::prelude::*;
+use wgrad_benches::{Error, Training, Work};
+use wgrad_measure::{Device, Model, Report};
+
+const USAGE: &str = "usage: wgrad-benches steps MODEL SECONDS | explain MODEL";
+
+fn main() -> Result<(), Error> {
+    let start = Instant::now();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["steps", model, seconds] => println!("{}", steps(start, model.parse()?, seconds.parse()?)?.line()?),
+        ["explain", model] => println!("{}", Work::training(&Gpu::new()?, model.parse()?)?.program.explain()),
+        _ => return Err(USAGE.into()),
+    }
+    Ok(())
+}
+
+/// Measures the training steps of a model.
+fn steps(start: Instant, model: Model, seconds: f64) -> Result<Report, Error> {
+    let parameters = Training::of(model).parameters();
+    let gpu = Gpu::new()?;
+    let mut work = Work::training(&gpu, model)?;
+    let framework = format!("wgrad on {}", gpu.info());
+    let step = |wait| work.step(wait).map(drop);
+    let mut report = Report::measure(&framework, model, parameters, start, seconds, step)?;
+    report.device = Some(device(&gpu, &mut work)?);
+    Ok(report)
+}
+
+/// What a step does to the device, and what the host spends on it while the device waits for work.
+fn device(gpu: &Gpu, work: &mut Work) -> Result<Device, Error> {
+    const STEPS: u64 = 20;
+    work.host.clear();
+    let before = gpu.counters();
+    for _ in 0..STEPS {
+        work.step(true)?;
+    }
+    let after = gpu.counters();
+    let each = |count: fn(&Counters) -> u64| (count(&after) - count(&before)) / STEPS;
+    work.host.sort();
+    let stats = work.program.stats();
+    Ok(Device {
+        dispatches: each(|counters| counters.dispatches),
+        submissions: each(|counters| counters.submissions),
+        host_us: work.host.get(work.host.len() / 2).map_or(0.0, Duration::as_secs_f64) * 1e6,
+        peak_bytes: stats.peak_bytes,
+        lower_bound: stats.lower_bound,
+        flops: stats.flops,
+    })
+}

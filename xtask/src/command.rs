@@ -61,6 +61,16 @@ pub(crate) fn run_watched(command: &mut Command, mut watch: impl FnMut(&str)) ->
     if status.success() { Ok(()) } else { Err(Error::Failed { command: text, status }) }
 }
 
+/// Runs to the end like [`run`] and returns its standard output.
+pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let line = announce(command);
+    match command.stderr(Stdio::inherit()).output() {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => Err(Error::Failed { command: line, status: output.status }),
+        Err(source) => Err(Error::Start { command: line, source }),
+    }
+}
+
 /// Whether a command exists and succeeds, without showing it or its output.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command

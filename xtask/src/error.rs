@@ -25,6 +25,8 @@ pub(crate) enum Error {
     Incomplete { file: &'static str },
     #[error("{} exists but lacks `{file}`; remove the folder and run this again", path.display())]
     Damaged { path: PathBuf, file: &'static str },
+    #[error("`{package}` is a package of Debian; fetch it on Debian or a relative of it and copy the folder")]
+    DebianOnly { package: &'static str },
     #[error("the demo did not end with `test accuracy 0.…`")]
     NoAccuracy,
     #[error("the demo reached a test accuracy of {reached}, below {bar}")]

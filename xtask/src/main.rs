@@ -1,12 +1,12 @@
 //! Chores of the repository, as `cargo xtask <command>`: no shell, the same on every system.
 //!
-//! [`checks`] runs cargo; what a fresh machine lacks is found by [`vulkan`] and [`mnist`] and installed
+//! [`checks`] runs cargo; what a fresh machine lacks is found by [`vulkan`] and [`data`] and installed
 //! by [`system`].
 
 mod checks;
 mod command;
+mod data;
 mod error;
-mod mnist;
 mod system;
 mod vulkan;
 
@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::data::DataSet;
 use crate::error::Result;
 
 /// Chores of the wgrad repository.
@@ -53,17 +54,11 @@ enum Task {
     },
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum DataSet {
-    /// 70,000 handwritten digits of 28×28 pixels.
-    Mnist,
-}
-
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Demo => checks::demo(),
         Task::Test { args } => checks::test(&args),
-        Task::Data { set: DataSet::Mnist, out } => mnist::fetch(&out),
+        Task::Data { set, out } => data::fetch(set, &out),
         Task::Ci => checks::ci(),
         Task::Bench { args } => checks::bench(&args),
     }

@@ -107,15 +107,25 @@ pub(crate) fn ensure(need: &Need, present: impl Fn() -> bool) -> Result<()> {
         Plan::Ask(line) => return Err(Error::Missing { what: need.what, line }),
     };
     eprintln!("{} is missing and will be installed", need.what);
-    for line in lines {
-        let mut words = line.split_whitespace();
-        let program = words.next().unwrap_or_default();
-        let mut command = Command::new(program);
-        // Mistakes go to standard error; a list of packages helps nobody.
-        command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
-        run(&mut command)?;
-    }
+    lines.iter().try_for_each(|line| quietly(line))?;
     if present() { Ok(()) } else { Err(Error::StillMissing { what: need.what }) }
+}
+
+/// Fetches apt's list of packages, or returns the error that says how.
+pub(crate) fn refresh() -> Result<()> {
+    let line = "apt-get update -qq";
+    match rights() {
+        Rights::Root => quietly(line),
+        Rights::Sudo => quietly(&format!("sudo {line}")),
+        Rights::User => Err(Error::Missing { what: "apt's list of packages", line: format!("sudo {line}") }),
+    }
+}
+
+/// Runs a line. Mistakes go to standard error; a list of packages helps nobody.
+fn quietly(line: &str) -> Result<()> {
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    run(command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))
 }
 
 /// Whether a program of this name lies in one of the folders of `PATH`.

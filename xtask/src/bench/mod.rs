@@ -1,0 +1,88 @@
+//! Benchmarks: each measurement is a process of its own, so that its first step and its memory are its own.
+//!
+//! [`program`] runs such processes, [`steps`] prints what wgrad does, [`peers`] compares it with other
+//! frameworks. What is measured, and how, stands in the package `wgrad-measure`.
+
+mod peers;
+mod program;
+mod steps;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use wgrad_measure::Model;
+
+use crate::command::{cargo, run, target};
+use crate::error::Result;
+use crate::vulkan;
+
+use program::Program;
+
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Training steps: first step, time, dispatches, memory.
+    Steps {
+        /// Which ones; by default all of tiny, mlp, cnn, resnet and gpt.
+        models: Vec<Model>,
+        /// Print one line of JSON for each model instead of the table.
+        #[arg(long)]
+        json: bool,
+        /// How long to measure each model in each of the two modes.
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
+    /// The same training steps in Burn, candle and, where there is one, PyTorch, in turn with wgrad's.
+    Peers {
+        /// Which ones; by default all of tiny, mlp, cnn, resnet and gpt.
+        models: Vec<Model>,
+        /// How often each program has its turn.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// How long to measure each model in each of the two modes and each turn.
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
+        /// A Python that has PyTorch; by default the one on the path.
+        #[arg(long, default_value = "python3")]
+        python: PathBuf,
+        /// Where to build the peers.
+        #[arg(long)]
+        target_dir: Option<PathBuf>,
+        /// Leave out Burn, which takes a quarter of an hour to build.
+        #[arg(long)]
+        no_burn: bool,
+    },
+    /// Criterion's benchmarks of kernels and steps.
+    Criterion {
+        /// Passed on to `cargo bench` (`cargo xtask bench criterion --bench kernels matmul`).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+pub(crate) fn bench(task: Bench) -> Result<()> {
+    vulkan::ensure_driver()?;
+    match task {
+        Bench::Steps { models, json, seconds } => steps::steps(&all_if_none(models), seconds, json),
+        Bench::Peers { models, rounds, seconds, python, target_dir, no_burn } => {
+            let mut frameworks = vec![ours()?];
+            let target = target_dir.unwrap_or_else(|| target().join("peers"));
+            if !no_burn {
+                frameworks.push(peers::build("burn", &target)?);
+            }
+            frameworks.push(peers::build("candle", &target)?);
+            frameworks.extend(peers::pytorch(&python));
+            peers::compare(&frameworks, &all_if_none(models), rounds, seconds)
+        }
+        Bench::Criterion { args } => run(cargo(["bench", "--package", "wgrad-benches"]).args(args)),
+    }
+}
+
+fn all_if_none(models: Vec<Model>) -> Vec<Model> {
+    if models.is_empty() { Model::ALL.into() } else { models }
+}
+
+/// Builds the program that measures wgrad.
+fn ours() -> Result<Program> {
+    run(&mut cargo(["build", "--release", "--package", "wgrad-benches", "--bin", "wgrad-benches"]))?;
+    Ok(Program::new("wgrad", target().join("release/wgrad-benches")))
+}

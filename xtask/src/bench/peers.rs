@@ -1,0 +1,124 @@
+//! The same training steps in other frameworks, in turn with wgrad's, and the ratios between them.
+
+use std::path::Path;
+use std::process::Command;
+
+use wgrad_measure::{Model, Report, Times, digits, table};
+
+use super::program::Program;
+use crate::command::{cargo, root, run, succeeds};
+use crate::error::{Error, Result};
+
+/// Builds a peer of the workspace `benches/peers`.
+pub(crate) fn build(framework: &'static str, target: &Path) -> Result<Program> {
+    let package = format!("peer-{framework}");
+    let mut command = cargo(["build", "--release", "--locked", "--package", &package]);
+    command.arg("--target-dir").arg(target).current_dir(root().join("benches/peers"));
+    run(&mut command)?;
+    Ok(Program::new(framework, target.join("release").join(package)))
+}
+
+/// The script for PyTorch, if this Python can import it.
+pub(crate) fn pytorch(python: &Path) -> Option<Program> {
+    if !succeeds(Command::new(python).args(["-c", "import torch"])) {
+        eprintln!("{} has no PyTorch: it is left out", python.display());
+        return None;
+    }
+    Some(Program::script("PyTorch", python, root().join("benches/peers/pytorch.py")))
+}
+
+/// One framework's measurements of one model.
+struct Measured {
+    framework: &'static str,
+    cold: Report,
+    turns: Vec<Report>,
+}
+
+impl Measured {
+    /// The median over the turns of a figure that every turn has.
+    fn median(&self, figure: impl Fn(&Report) -> Option<f64>) -> Option<f64> {
+        Times::of(self.turns.iter().map(figure).collect::<Option<_>>()?).map(|times| times.median_ms)
+    }
+
+    fn every_step(&self) -> Option<f64> {
+        self.median(|report| report.steps.every_step.map(|times| times.median_ms))
+    }
+
+    fn every_20(&self) -> Option<f64> {
+        self.median(|report| report.steps.every_20.map(|times| times.median_ms))
+    }
+
+    fn warm_first(&self) -> Option<f64> {
+        self.median(|report| Some(report.steps.first_ms))
+    }
+}
+
+/// Measures every model in every framework, turn by turn, and prints a table for each model. The first
+/// framework is the one that the others are compared with.
+pub(crate) fn compare(frameworks: &[Program], models: &[Model], rounds: usize, seconds: f64) -> Result<()> {
+    let mut ratios = vec![Vec::new(); frameworks.len()];
+    for &model in models {
+        let measured = measure(frameworks, model, rounds, seconds)?;
+        println!("## {model}\n\n{}", table(&HEADER, &rows(&measured)));
+        for (ratios, theirs) in ratios.iter_mut().zip(&measured) {
+            ratios.extend(ratio(theirs.every_step(), measured[0].every_step()));
+        }
+    }
+    for (framework, ratios) in frameworks.iter().zip(&ratios).skip(1) {
+        let logs: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+        let mean = (logs / ratios.len() as f64).exp();
+        println!("{}: {} times wgrad's step, geometric mean of {}", framework.framework, digits(mean), ratios.len());
+    }
+    Ok(())
+}
+
+fn measure(frameworks: &[Program], model: Model, rounds: usize, seconds: f64) -> Result<Vec<Measured>> {
+    let caches = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+    let mut all = vec![];
+    for (index, program) in frameworks.iter().enumerate() {
+        let own = caches.path().join(index.to_string());
+        std::fs::create_dir(&own).map_err(Error::io(&own))?;
+        let cold = program.steps(model, 0.0, &own)?;
+        all.push(Measured { framework: program.framework, cold, turns: vec![] });
+    }
+    for _ in 0..rounds {
+        for (index, program) in frameworks.iter().enumerate() {
+            let own = caches.path().join(index.to_string());
+            all[index].turns.push(program.steps(model, seconds, &own)?);
+        }
+    }
+    Ok(all)
+}
+
+fn ratio(theirs: Option<f64>, ours: Option<f64>) -> Option<f64> {
+    Some(theirs? / ours?)
+}
+
+const HEADER: [&str; 8] = [
+    "framework",
+    "first step, cold s",
+    "warm s",
+    "ms/step, loss every step",
+    "times wgrad's",
+    "loss every 20",
+    "times wgrad's",
+    "process MiB, cold / warm",
+];
+
+fn rows(measured: &[Measured]) -> Vec<Vec<String>> {
+    let shown = |value: Option<f64>| value.map_or("–".into(), digits);
+    let row = |theirs: &Measured| {
+        let warm_memory = theirs.median(|report| report.memory_mib);
+        vec![
+            theirs.framework.into(),
+            digits(theirs.cold.steps.first_ms / 1e3),
+            shown(theirs.warm_first().map(|ms| ms / 1e3)),
+            shown(theirs.every_step()),
+            shown(ratio(theirs.every_step(), measured[0].every_step())),
+            shown(theirs.every_20()),
+            shown(ratio(theirs.every_20(), measured[0].every_20())),
+            format!("{} / {}", shown(theirs.cold.memory_mib), shown(warm_memory)),
+        ]
+    };
+    measured.iter().map(row).collect()
+}

@@ -60,6 +60,8 @@ pub struct Recording {
     pub bounds: Vec<(Arc<str>, u32)>,
     /// Mistakes made while recording.
     pub errors: Vec<Error>,
+    /// Variables whose reads give another tensor, by name.
+    pub(crate) substitutes: HashMap<String, NodeId>,
     pub(crate) streams: u64,
     pub(crate) location: Option<&'static Location<'static>>,
 }
@@ -105,6 +107,7 @@ impl Graph {
             probes: Vec::new(),
             bounds: Vec::new(),
             errors: Vec::new(),
+            substitutes: HashMap::new(),
             streams: 0,
             location: None,
         })))
@@ -151,8 +154,35 @@ impl Graph {
             if !recording.variables.iter().any(|known| known.name() == var.name()) {
                 recording.variables.push(var.clone());
             }
+            if let Some(&substitute) = recording.substitutes.get(var.name()) {
+                return self.tensor(substitute);
+            }
         }
         self.record(Variable { name: var.name().into(), spec: var.spec().clone() }, &[])
+    }
+
+    /// From here on, reading the variable in this graph gives `value` (PyTorch's `functional_call`):
+    /// a model written once is evaluated with other weights, averaged or perturbed ones. The variable
+    /// itself does not change.
+    ///
+    /// ```
+    /// use wgrad_core::{Graph, Init, Mode, Vars};
+    /// let (graph, vars) = (Graph::new(Mode::Eval), Vars::new());
+    /// let weight = vars.var("weight", [3], Init::constant(1.0));
+    /// let doubled = graph.var(&weight) * 2.0;
+    /// graph.substitute(&weight, &doubled);
+    /// assert_eq!(graph.var(&weight).id(), doubled.id());
+    /// ```
+    #[track_caller]
+    pub fn substitute(&self, var: &Var, value: &Tensor) {
+        if !value.graph().same(self) {
+            self.fail("substitute", format!("the value for `{}` is in another graph", var.name()));
+        } else if value.is_valid() && value.spec() != *var.spec() {
+            let message = format!("variable `{}` is {}, the value {}", var.name(), var.spec(), value.spec());
+            self.fail("substitute", message);
+        } else {
+            self.lock().substitutes.insert(var.name().into(), value.id());
+        }
     }
 
     /// Gives a variable a new value at the end of the step.

@@ -16,7 +16,7 @@ pub enum VarKind {
     Parameter,
     /// Part of the model, updated by assignment (running statistics).
     Buffer,
-    /// Belongs to a parameter and to an optimizer; the name says which moment it is.
+    /// Belongs to an optimizer, and mostly to a parameter; the name says what it is (which moment).
     Slot(String),
     /// Belongs to the state itself: seed and step.
     System,
@@ -222,12 +222,28 @@ impl Vars {
     /// shape; declared on first use. Its name is `parameter.slot`.
     #[track_caller]
     pub fn slot(&self, slot: &str, parameter: &Var, init: Init) -> Var {
-        let name = format!("{}.{slot}", parameter.name());
+        self.slot_of(slot, parameter, parameter.spec().clone(), init)
+    }
+
+    /// A [`Vars::slot`] with a shape and dtype of its own.
+    #[track_caller]
+    pub fn slot_of(&self, slot: &str, parameter: &Var, spec: TensorSpec, init: Init) -> Var {
+        self.slot_named(format!("{}.{slot}", parameter.name()), slot, spec, init)
+    }
+
+    /// The variable in which an optimizer keeps something about all parameters of this tree together
+    /// (the number of updates, a loss scale); declared on first use.
+    #[track_caller]
+    pub fn shared_slot(&self, slot: &str, spec: TensorSpec, init: Init) -> Var {
+        self.slot_named(self.full_name(slot), slot, spec, init)
+    }
+
+    #[track_caller]
+    fn slot_named(&self, name: String, slot: &str, spec: TensorSpec, init: Init) -> Var {
         if let Some(known) = self.lock().vars.iter().find(|var| var.name() == name) {
             return known.clone();
         }
-        let kind = VarKind::Slot(slot.into());
-        self.declare(Var::new(name, parameter.spec().clone(), kind, init))
+        self.declare(Var::new(name, spec, VarKind::Slot(slot.into()), init))
     }
 
     #[track_caller]
@@ -282,20 +298,25 @@ impl Vars {
 
     #[track_caller]
     fn set_trainable(&self, pattern: &str, trainable: bool) -> usize {
-        let full = self.full_name(pattern);
-        let glob = match glob::Pattern::new(&full) {
-            Ok(glob) => glob,
-            Err(error) => {
-                let message = format!("`{full}` is not a glob pattern: {error}");
+        let matching = match self.matching(pattern) {
+            Ok(matching) => matching,
+            Err(message) => {
                 let location = Location::caller();
                 self.lock().errors.push(Error { operation: "freeze".into(), message, location });
                 return 0;
             }
         };
-        let mut matching = self.parameters();
-        matching.retain(|var| glob.matches(var.name()));
         matching.iter().for_each(|var| var.0.trainable.store(trainable, Ordering::Relaxed));
         matching.len()
+    }
+
+    /// The parameters whose names below this prefix match a glob pattern, in which `*` also matches
+    /// dots; or what is wrong with the pattern.
+    pub fn matching(&self, pattern: &str) -> Result<Vec<Var>, String> {
+        let glob = glob::Pattern::new(pattern)
+            .map_err(|error| format!("`{pattern}` is not a glob pattern: {error}"))?;
+        let matches = |var: &Var| self.relative(var).is_some_and(|name| glob.matches(name));
+        Ok(self.parameters().into_iter().filter(matches).collect())
     }
 
     /// The first mistake made while declaring variables.

@@ -1,4 +1,4 @@
-//! The chores that run cargo: tests, demo, benchmarks, and all that must pass before a merge.
+//! The chores that run cargo: tests, demo, and all that must pass before a merge.
 
 use std::fs;
 use std::process::Command;
@@ -59,12 +59,6 @@ impl Tally {
             }
         }
     }
-}
-
-/// The benchmarks.
-pub(crate) fn bench(args: &[String]) -> Result<()> {
-    vulkan::ensure_driver()?;
-    run(cargo(["bench", "--package", "wgrad-benches"]).args(args))
 }
 
 /// Everything that must pass before a merge, the quickest first.

@@ -27,6 +27,8 @@ pub(crate) enum Error {
     Damaged { path: PathBuf, file: &'static str },
     #[error("`{package}` is a package of Debian; fetch it on Debian or a relative of it and copy the folder")]
     DebianOnly { package: &'static str },
+    #[error("`{command}` printed no report")]
+    NoReport { command: String },
     #[error("the demo did not end with `test accuracy 0.…`")]
     NoAccuracy,
     #[error("the demo reached a test accuracy of {reached}, below {bar}")]

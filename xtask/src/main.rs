@@ -1,8 +1,9 @@
 //! Chores of the repository, as `cargo xtask <command>`: no shell, the same on every system.
 //!
-//! [`checks`] runs cargo; what a fresh machine lacks is found by [`vulkan`] and [`data`] and installed
+//! [`checks`] runs cargo, [`bench`] what measures; what a fresh machine lacks is found by [`vulkan`] and [`data`] and installed
 //! by [`system`].
 
+mod bench;
 mod checks;
 mod command;
 mod data;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::Bench;
 use crate::data::DataSet;
 use crate::error::Result;
 
@@ -46,12 +48,9 @@ enum Task {
     },
     /// Format, lints, documentation, examples, tests and the demo: what must pass before a merge.
     Ci,
-    /// Run the benchmarks.
-    Bench {
-        /// Passed on to `cargo bench` (`cargo xtask bench --bench kernels matmul`).
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
+    /// Measure kernels and training steps, and compare them with other frameworks'.
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 fn run(task: Task) -> Result<()> {
@@ -60,7 +59,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { args } => checks::test(&args),
         Task::Data { set, out } => data::fetch(set, &out),
         Task::Ci => checks::ci(),
-        Task::Bench { args } => checks::bench(&args),
+        Task::Bench(task) => bench::bench(task),
     }
 }
 

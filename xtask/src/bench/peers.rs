@@ -67,7 +67,12 @@ pub(crate) fn compare(frameworks: &[Program], models: &[Model], rounds: usize, s
     for (framework, ratios) in frameworks.iter().zip(&ratios).skip(1) {
         let logs: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
         let mean = (logs / ratios.len() as f64).exp();
-        println!("{}: {} times wgrad's step, geometric mean of {}", framework.framework, digits(mean), ratios.len());
+        println!(
+            "{}: {} times wgrad's step, geometric mean of {}",
+            framework.framework,
+            digits(mean),
+            ratios.len()
+        );
     }
     Ok(())
 }

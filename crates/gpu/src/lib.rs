@@ -2,7 +2,8 @@
 //!
 //! The modules stand in the order that data passes through them: [`plan`] (which kernels, in which order,
 //! where in memory) → [`codegen`] (WGSL) → [`program`] (pipelines, bind groups) → [`run`] (one submission
-//! a step). [`state`] holds variables, [`staging`] the batches on their way to the device.
+//! a step). [`state`] holds variables, [`staging`] the batches on their way to the device, [`profile`] times
+//! kernels.
 
 pub mod adapter;
 mod bind;
@@ -10,6 +11,7 @@ pub mod codegen;
 pub mod device;
 pub mod error;
 pub mod plan;
+pub mod profile;
 pub mod program;
 pub mod run;
 pub mod staging;
@@ -19,6 +21,7 @@ pub use adapter::{AdapterInfo, AdapterKind};
 pub use codegen::{Shaping, Tile};
 pub use device::{Counters, Gpu, Options};
 pub use error::Error;
+pub use profile::KernelTime;
 pub use program::{Program, Stats};
 pub use run::Outputs;
 pub use state::State;

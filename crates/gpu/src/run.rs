@@ -10,6 +10,7 @@ use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout};
 
 use crate::device::{Gpu, lock};
 use crate::error::Error;
+use crate::profile::Timer;
 use crate::program::{Compiled, Program};
 use crate::staging::Staged;
 use crate::state::State;
@@ -86,6 +87,16 @@ impl Program {
     /// Runs one step. Returns as soon as the work is submitted; what it computes can be waited for in the
     /// [`Outputs`].
     pub fn run(&self, state: &mut State, batch: Batch) -> Result<Outputs, Error> {
+        self.submit(state, batch, None)
+    }
+
+    /// [`Program::run`], every dispatch in a pass of its own where a timer wants to know how long it took.
+    pub(crate) fn submit(
+        &self,
+        state: &mut State,
+        batch: Batch,
+        timer: Option<&Timer>,
+    ) -> Result<Outputs, Error> {
         let this = &self.inner;
         let gpu = &this.gpu;
         gpu.check()?;
@@ -109,14 +120,21 @@ impl Program {
             let bytes = (spec.bytes() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
             encoder.copy_buffer_to_buffer(source, field.offset as u64, &to, offset, bytes);
         }
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for (dispatch, group) in this.dispatches.iter().zip(groups.iter()) {
+        let dispatches: Vec<_> = this.dispatches.iter().zip(groups.iter()).collect();
+        let passes = dispatches.chunks(if timer.is_some() { 1 } else { dispatches.len().max(1) });
+        for (number, dispatches) in passes.enumerate() {
+            let timestamp_writes = timer.map(|timer| timer.pass(number));
+            let mut pass =
+                encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+            for (dispatch, group) in dispatches {
                 pass.set_pipeline(&dispatch.pipeline.pipeline);
-                pass.set_bind_group(0, group, &[]);
+                pass.set_bind_group(0, *group, &[]);
                 let [x, y, z] = dispatch.grid;
                 pass.dispatch_workgroups(x, y, z);
             }
+        }
+        if let Some(timer) = timer {
+            timer.resolve(&mut encoder);
         }
         for (node, name) in &this.plan.copies {
             let place = this.plan.places[node.index()].as_ref();

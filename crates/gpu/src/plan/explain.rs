@@ -36,6 +36,18 @@ impl Plan {
         kernel.loads.iter().chain(&kernel.stores).map(bytes).sum()
     }
 
+    /// What the kernels of a dispatch iterate over.
+    pub fn label(&self, kernels: &[Kernel]) -> String {
+        let [kernel] = kernels else { return format!("{} maps", kernels.len()) };
+        match &kernel.archetype {
+            Archetype::Map { numel } => format!("map over {numel}"),
+            Archetype::Row { shape, axes } => format!("reduce {shape} along {axes:?}"),
+            Archetype::Contract { node } => {
+                format!("contract to {}", self.recording.node(*node).spec.shape)
+            }
+        }
+    }
+
     /// The listing.
     pub fn explain(&self) -> String {
         let mut text = String::new();
@@ -57,13 +69,7 @@ impl Plan {
             self.steps.iter().enumerate().flat_map(|(number, step)| step.clone().map(move |k| (number, k)));
         for (number, kernel) in numbered {
             let kernel = &self.kernels[kernel];
-            let over = match &kernel.archetype {
-                Archetype::Map { numel } => format!("map over {numel}"),
-                Archetype::Row { shape, axes } => format!("reduce {shape} along {axes:?}"),
-                Archetype::Contract { node } => {
-                    format!("contract to {}", self.recording.node(*node).spec.shape)
-                }
-            };
+            let over = self.label(std::slice::from_ref(kernel));
             let (flops, bytes) = (self.kernel_flops(kernel), self.kernel_bytes(kernel));
             writeln!(text, "k{number}: {over}, {flops} flop, {bytes} bytes")?;
             for id in &kernel.nodes {

@@ -6,6 +6,7 @@ pub use wgrad_gpu as gpu;
 pub use wgrad_nn as nn;
 pub use wgrad_optim as optim;
 pub use wgrad_train as train;
+pub use wgrad_weights as weights;
 
 /// Everything that a program which trains a model usually names.
 ///
@@ -32,8 +33,11 @@ pub mod prelude {
         Relu, ResidualBlock, Sequential, Sigmoid, Silu, Softplus, Tanh, init,
     };
     pub use wgrad_optim::{
-        Adagrad, Adam, AdamW, Cosine, Manual, Optimizer, Rate, RmsProp, Schedule, Sgd, StepLr, Warmup,
-        clip_grad_norm, clip_grad_value,
+        Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaging, ChainedLr, ConstantLr, Cosine,
+        CosineRestarts, CyclicLr, ExponentialLr, InverseSqrt, Lamb, LinearLr, Lion, LossScale, Manual,
+        MultiStepLr, Muon, NAdam, OneCycleLr, Optimizer, PolynomialLr, RAdam, Rate, ReduceOnPlateau, RmsProp,
+        Schedule, SequentialLr, Sgd, StepLr, Warmup, clip_grad_norm, clip_grad_value,
     };
     pub use wgrad_train::{Objective, Patience, Report, Trainer};
+    pub use wgrad_weights::{LoadReport, Weights, WeightsError};
 }

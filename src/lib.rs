@@ -28,9 +28,14 @@ pub mod prelude {
     pub use wgrad_data::{DataError, Dataset, Labelled, Loader, TensorDataset, breast_cancer, digits, mnist};
     pub use wgrad_gpu::{AdapterInfo, AdapterKind, Gpu, Outputs, Program, State};
     pub use wgrad_nn::{
-        AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Elu, Embedding, Flatten, Gelu,
-        GlobalAvgPool2d, LayerNorm, LeakyRelu, Linear, LinearConfig, MaxPool2d, Module, MultiHeadAttention,
-        Relu, ResidualBlock, Sequential, Sigmoid, Silu, Softplus, Tanh, init,
+        AttentionMask, AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNorm3d, Bilinear, Bottleneck, Conv1d,
+        Conv1dConfig, Conv2d, Conv2dConfig, Conv3d, Conv3dConfig, DropPath, Dropout, Dropout1d, Dropout2d,
+        Elu, Embedding, Flatten, Gelu, GlobalAvgPool2d, GroupNorm, Gru, Identity, InstanceNorm1d,
+        InstanceNorm2d, InvertedResidual, KvCache, LayerNorm, LeakyRelu, Linear, LinearConfig, Lstm,
+        MaxPool2d, Module, MultiHeadAttention, RecurrentConfig, Relu, ResidualBlock, RmsNorm, Rnn,
+        RotaryEmbedding, Sequential, Sigmoid, Silu, SinusoidalPositions, Softplus, Tanh, TransformerConfig,
+        TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer, init,
+        models,
     };
     pub use wgrad_optim::{
         Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaging, ChainedLr, ConstantLr, Cosine,

@@ -49,6 +49,9 @@ pub type BatchNorm1d = BatchNorm;
 /// Batch norm of images \[N, C, H, W\].
 pub type BatchNorm2d = BatchNorm;
 
+/// Batch norm of volumes \[N, C, D, H, W\].
+pub type BatchNorm3d = BatchNorm;
+
 impl BatchNorm {
     /// A norm of `channels` channels with momentum 0.1 and eps 10⁻⁵.
     #[track_caller]

@@ -10,7 +10,7 @@ use crate::init::{ones, zeros};
 /// Normalises over the last axes, then scales and shifts each element (PyTorch's `LayerNorm`; Ba, Kiros
 /// and Hinton, 2016).
 ///
-/// Variables: `weight` (1) and `bias` (0) in the normalised shape.
+/// Variables: `weight` (1) and, unless left out, `bias` (0) in the normalised shape.
 ///
 /// ```
 /// use wgrad_core::{F32, Graph, Mode, Vars};
@@ -24,7 +24,7 @@ pub struct LayerNorm {
     /// The scale of each element.
     pub weight: Var,
     /// The shift of each element.
-    pub bias: Var,
+    pub bias: Option<Var>,
     eps: f64,
 }
 
@@ -33,11 +33,14 @@ impl LayerNorm {
     #[track_caller]
     pub fn new(vars: impl Borrow<Vars>, shape: impl Into<Shape>) -> Self {
         let (vars, shape) = (vars.borrow(), shape.into());
-        Self {
-            weight: vars.var("weight", &shape, ones()),
-            bias: vars.var("bias", &shape, zeros()),
-            eps: 1e-5,
-        }
+        let scale = Self::no_bias(vars, &shape);
+        Self { bias: Some(vars.var("bias", &shape, zeros())), ..scale }
+    }
+
+    /// A norm that scales, but does not shift.
+    #[track_caller]
+    pub fn no_bias(vars: impl Borrow<Vars>, shape: impl Into<Shape>) -> Self {
+        Self { weight: vars.borrow().var("weight", shape, ones()), bias: None, eps: 1e-5 }
     }
 
     /// What is added to the variance.
@@ -56,7 +59,7 @@ impl Module for LayerNorm {
             return x.fail("layer_norm", format!("{message}, got {}", x.spec()));
         }
         let axes: Vec<usize> = (shape.rank() - normalized.rank()..shape.rank()).collect();
-        let (weight, bias) = (graph.var(&self.weight), graph.var(&self.bias));
-        x.layer_norm(&axes[..], Some(&weight), Some(&bias), self.eps)
+        let bias = self.bias.as_ref().map(|bias| graph.var(bias));
+        x.layer_norm(&axes[..], Some(&graph.var(&self.weight)), bias.as_ref(), self.eps)
     }
 }

@@ -8,26 +8,45 @@
 mod activation;
 mod attention;
 mod batch_norm;
+mod bilinear;
+mod blocks;
 mod conv;
 mod dropout;
 mod embedding;
 mod flatten;
+mod group_norm;
+mod identity;
 pub mod init;
 mod layer_norm;
 mod linear;
+pub mod models;
 mod module;
 mod pool;
-mod residual;
+mod recurrent;
+mod rms_norm;
+mod transformer;
 
 pub use activation::{Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
-pub use attention::MultiHeadAttention;
-pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d};
-pub use conv::{Conv2d, Conv2dConfig};
-pub use dropout::Dropout;
+pub use attention::{
+    AttentionMask, KvCache, MultiHeadAttention, MultiHeadAttentionConfig, RotaryEmbedding,
+    SinusoidalPositions,
+};
+pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d};
+pub use bilinear::Bilinear;
+pub use blocks::{Bottleneck, InvertedResidual, ResidualBlock};
+pub use conv::{Conv, Conv1d, Conv1dConfig, Conv2d, Conv2dConfig, Conv3d, Conv3dConfig, ConvConfig};
+pub use dropout::{AlphaDropout, ChannelDropout, DropPath, Dropout, Dropout1d, Dropout2d, Dropout3d};
 pub use embedding::Embedding;
 pub use flatten::Flatten;
+pub use group_norm::{GroupNorm, InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d};
+pub use identity::Identity;
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, LinearConfig};
 pub use module::{Module, Sequential};
 pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
-pub use residual::ResidualBlock;
+pub use recurrent::{Gru, Lstm, RecurrentConfig, Rnn};
+pub use rms_norm::RmsNorm;
+pub use transformer::{
+    TransformerConfig, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
+    TransformerEncoderLayer,
+};

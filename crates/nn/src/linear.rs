@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use wgrad_core::{Init, Tensor, Var, Vars};
 
 use crate::Module;
-use crate::init::{Fan, Nonlinearity, he_uniform, uniform};
+use crate::init::{Fan, Nonlinearity, kaiming_uniform, uniform};
 
 /// x·Wᵀ + b over the last axis: `[…, in]` becomes `[…, out]` (PyTorch's `Linear`).
 ///
@@ -49,22 +49,30 @@ impl Module for Linear {
     }
 }
 
-/// x·Wᵀ + b over the last axis of x.
+/// x·Wᵀ + b over the last axis of x, with variables.
 #[track_caller]
 pub(crate) fn linear(x: &Tensor, weight: &Var, bias: Option<&Var>) -> Tensor {
-    let (shape, inputs, outputs) = (x.shape(), weight.shape()[1], weight.shape()[0]);
-    let Some((_, lead)) = shape.split_last().filter(|&(&last, _)| last == inputs) else {
-        let message = format!("`{}` needs {inputs} features along the last axis", weight.name());
-        return x.fail("linear", format!("{message}, got {}", x.spec()));
-    };
     let graph = x.graph();
-    let flat = x.reshape([lead.iter().product(), inputs]);
-    let product = flat.einsum(&graph.var(weight), "ni,oi->no");
+    let bias = bias.map(|bias| graph.var(bias));
+    project(x, &graph.var(weight), bias.as_ref(), weight.name())
+}
+
+/// x·Wᵀ + b over the last axis of x; `name` is the weight's in errors.
+#[track_caller]
+pub(crate) fn project(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, name: &str) -> Tensor {
+    let (shape, weights) = (x.shape(), weight.shape());
+    let Some((_, lead)) = shape.split_last().filter(|&(last, _)| weights.get(1) == Some(last)) else {
+        let inputs = weight.dim(1);
+        let message = format!("`{name}` needs {inputs} features along the last axis, got {}", x.spec());
+        return x.fail("linear", message);
+    };
+    let flat = x.reshape([lead.iter().product(), weights[1]]);
+    let product = flat.einsum(weight, "ni,oi->no");
     let sum = match bias {
-        Some(bias) => product + graph.var(bias),
+        Some(bias) => product + bias,
         None => product,
     };
-    if sum.is_valid() { sum.reshape([lead, &[outputs]].concat()) } else { sum }
+    if sum.is_valid() { sum.reshape([lead, &weights[..1]].concat()) } else { sum }
 }
 
 /// The choices of a [`Linear`] layer, made before its variables are declared.
@@ -121,7 +129,7 @@ impl LinearConfig {
 
 /// PyTorch writes it as He's uniform distribution for a leaky slope of √5, which is ±1/√fan_in.
 pub(crate) fn default_weight() -> Init {
-    he_uniform(Fan::In, Nonlinearity::LeakyRelu(5f64.sqrt()))
+    kaiming_uniform(Fan::In, Nonlinearity::LeakyRelu(5f64.sqrt()))
 }
 
 /// Uniform in ±1/√fan_in of the layer's weight.

@@ -7,8 +7,8 @@ use reference::{array, assert_close, eval, noise, run, scrambled};
 use wgrad_core::ops::Window;
 use wgrad_core::{Array, Graph, Mode, Tensor, U32, Vars};
 use wgrad_nn::{
-    AvgPool2d, Conv2d, Conv2dConfig, Elu, Embedding, Flatten, Gelu, GlobalAvgPool2d, LayerNorm, LeakyRelu,
-    Linear, MaxPool2d, Module, MultiHeadAttention, Relu, Sequential, Sigmoid, Silu, Softplus, Tanh,
+    AvgPool2d, Bilinear, Conv1dConfig, Conv2d, Conv2dConfig, Conv3dConfig, Elu, Embedding, Flatten, Gelu,
+    GlobalAvgPool2d, LeakyRelu, Linear, MaxPool2d, Module, Relu, Sequential, Sigmoid, Silu, Softplus, Tanh,
 };
 
 /// f64 rounding of short sums.
@@ -98,6 +98,38 @@ fn convolution() {
     }
 }
 
+/// One and three axes as two: a sequence is an image of height 1, and a kernel of depth 1 filters the slices
+/// of a volume one by one.
+#[test]
+fn convolution_of_sequences_and_volumes() {
+    let vars = Vars::new();
+    let layer = Conv1dConfig::new(4, 6, 3).stride(2).padding(1).groups(2).build(vars.sub("conv"));
+    let (state, x) = (scrambled(&vars), noise([2, 4, 9], 3));
+    let window = Window { padding: vec![(0, 0), (1, 1)], ..Window::new(&[1, 3]).stride(2) };
+    let two = |a: &Array, shape: [usize; 4]| Array::new(a.spec.dtype, shape, a.data.clone());
+    let weight = two(&state["conv.weight"], [6, 2, 1, 3]);
+    let expected = conv2d(&two(&x, [2, 4, 1, 9]), &weight, state.get("conv.bias"), &window, 2);
+    let actual = eval(&layer, &x, &state);
+    assert_eq!(**actual.shape(), [2, 6, 5]);
+    assert_close(&two(&actual, [2, 6, 1, 5]), &expected, EXACT);
+
+    let vars = Vars::new();
+    let window =
+        Window { size: vec![1, 3, 2], padding: vec![(0, 0), (1, 1), (0, 1)], ..Window::new(&[1; 3]) };
+    let layer = Conv3dConfig::new(3, 5, 1).window(window).no_bias().build(vars.sub("conv"));
+    let (state, x) = (scrambled(&vars), noise([2, 3, 4, 5, 6], 3));
+    let window = Window { padding: vec![(1, 1), (0, 1)], ..Window::new(&[3, 2]) };
+    let actual = eval(&layer, &x, &state);
+    for depth in 0..4 {
+        let slice = |a: &Array| {
+            let s = a.shape();
+            array([s[0], s[1], s[3], s[4]], |i| a.at(&[i[0], i[1], depth, i[2], i[3]]))
+        };
+        let weight = two(&state["conv.weight"], [5, 3, 3, 2]);
+        assert_close(&slice(&actual), &conv2d(&slice(&x), &weight, None, &window, 1), EXACT);
+    }
+}
+
 #[test]
 fn pooling() {
     let x = noise([2, 3, 7, 6], 4);
@@ -154,72 +186,64 @@ fn embedding_looks_rows_up() {
 }
 
 #[test]
+fn the_padding_of_an_embedding_is_zero_and_stays() {
+    let vars = Vars::new();
+    let layer = Embedding::with_padding(vars.sub("words"), 5, 3, 2);
+    let table = reference::initial(&vars)["words.weight"].clone();
+    assert!((0..5).all(|row| (0..3).all(|i| (table.at(&[row, i]) == 0.0) == (row == 2))));
+    let graph = Graph::new(Mode::Train);
+    let words = graph.constant([4], &[2u32, 1, 2, 4]);
+    let loss = layer.forward(&words).sum(..);
+    let (_, gradient) = loss.backward(&vars).remove(0);
+    let values = wgrad_core::interpret::evaluate(&graph.recording(), &scrambled(&vars));
+    let expected = array([5, 3], |index| if [1, 4].contains(&index[0]) { 1.0 } else { 0.0 });
+    assert_eq!(values[gradient.id().index()], expected);
+}
+
+#[test]
+fn bilinear() {
+    let vars = Vars::new();
+    let layer = Bilinear::new(vars.sub("pair"), 3, 4, 2);
+    let state = scrambled(&vars);
+    let (x, z) = (noise([2, 5, 3], 1), noise([2, 5, 4], 2));
+    let module = |x: &Tensor| layer.forward(x, &x.graph().constant_array(z.clone()));
+    let (weight, bias) = (&state["pair.weight"], &state["pair.bias"]);
+    let expected = array([2, 5, 2], |index| {
+        let pairs = (0..3).flat_map(|i| (0..4).map(move |j| (i, j)));
+        let term = |(i, j)| {
+            x.at(&[index[0], index[1], i]) * weight.at(&[index[2], i, j]) * z.at(&[index[0], index[1], j])
+        };
+        bias.at(&[index[2]]) + pairs.map(term).sum::<f64>()
+    });
+    assert_close(&eval(&module, &x, &state), &expected, EXACT);
+}
+
+#[test]
+fn a_tied_weight_gets_both_gradients() {
+    let vars = Vars::new();
+    let words = Embedding::new(vars.sub("words"), 5, 3);
+    let head = Linear { weight: words.weight.clone(), bias: None };
+    let graph = Graph::new(Mode::Train);
+    let loss = head.forward(&words.forward(&graph.constant([2], &[1u32, 3]))).sum(..);
+    let gradients = loss.backward(&vars);
+    assert_eq!(gradients.len(), 1);
+    let state = scrambled(&vars);
+    let values = wgrad_core::interpret::evaluate(&graph.recording(), &state);
+    let w = &state["words.weight"];
+    // L = Σ over the picked rows e and all rows w of e·w: each row w gets Σ e, each picked one Σ w on top.
+    let expected = array([5, 3], |index| {
+        let picked = w.at(&[1, index[1]]) + w.at(&[3, index[1]]);
+        let all: f64 = (0..5).map(|row| w.at(&[row, index[1]])).sum();
+        picked + if [1, 3].contains(&index[0]) { all } else { 0.0 }
+    });
+    assert_close(&values[gradients[0].1.id().index()], &expected, EXACT);
+}
+
+#[test]
 fn embedding_bounds_its_input() {
     let (graph, vars) = (Graph::new(Mode::Eval), Vars::new());
     Embedding::new(&vars, 7, 3).forward(&graph.input("text", [4], U32));
     assert_eq!(graph.recording().bounds, [("text".into(), 7)]);
-}
-
-#[test]
-fn layer_norm_over_the_last_axes() {
-    for (shape, count) in [(&[4][..], 4), (&[3, 4], 12)] {
-        let vars = Vars::new();
-        let layer = LayerNorm::new(&vars, shape).eps(0.125);
-        let state = scrambled(&vars);
-        let x = noise([2, 3, 4], 8);
-        let mut expected = x.clone();
-        for part in expected.data.chunks_mut(count) {
-            let mean = part.iter().sum::<f64>() / count as f64;
-            let var = part.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count as f64;
-            for (i, x) in part.iter_mut().enumerate() {
-                let normal = (*x - mean) / (var + 0.125).sqrt();
-                *x = normal * state["weight"].data[i] + state["bias"].data[i];
-            }
-        }
-        assert_close(&eval(&layer, &x, &state), &expected, EXACT);
-    }
-}
-
-/// Self-attention of one sequence [T][width], head by head and position by position.
-fn attention(x: &[Vec<f64>], heads: usize, causal: bool, state: &dyn Fn(&str) -> Array) -> Vec<Vec<f64>> {
-    let (width, count) = (x[0].len(), x.len());
-    let size = width / heads;
-    let (weight, bias) = (state("in_proj_weight"), state("in_proj_bias"));
-    let projected: Vec<Vec<f64>> = x.iter().map(|x| linear(x, &weight, &bias.data)).collect();
-    let part = |t: usize, which: usize, head: usize| &projected[t][which * width + head * size..][..size];
-    let attend = |t: usize| {
-        let mut joined = vec![];
-        for head in 0..heads {
-            let seen = if causal { t + 1 } else { count };
-            let score = |s| {
-                let dot: f64 = part(t, 0, head).iter().zip(part(s, 1, head)).map(|(q, k)| q * k).sum();
-                (dot / (size as f64).sqrt()).exp()
-            };
-            let scores: Vec<f64> = (0..seen).map(score).collect();
-            let total: f64 = scores.iter().sum();
-            for d in 0..size {
-                joined.push((0..seen).map(|s| scores[s] / total * part(s, 2, head)[d]).sum());
-            }
-        }
-        linear(&joined, &state("out_proj.weight"), &state("out_proj.bias").data)
-    };
-    (0..count).map(attend).collect()
-}
-
-#[test]
-fn multi_head_attention() {
-    for causal in [false, true] {
-        let vars = Vars::new();
-        let layer = MultiHeadAttention::new(&vars, 6, 2);
-        let layer = if causal { layer.causal() } else { layer };
-        let state = scrambled(&vars);
-        let x = noise([2, 4, 6], 9);
-        let rows: Vec<Vec<f64>> = x.data.chunks(6).map(<[f64]>::to_vec).collect();
-        let lookup = |name: &str| state[name].clone();
-        let expected =
-            rows.chunks(4).flat_map(|sequence| attention(sequence, 2, causal, &lookup)).flatten().collect();
-        assert_close(&eval(&layer, &x, &state), &Array::new(x.spec.dtype, [2, 4, 6], expected), ROUNDED);
-    }
 }
 
 /// A module and the function it applies to each element.

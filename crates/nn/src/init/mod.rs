@@ -16,4 +16,7 @@ mod scaled;
 
 pub use distribution::{constant, normal, ones, trunc_normal, uniform, zeros};
 pub use orthogonal::orthogonal;
-pub use scaled::{Fan, Nonlinearity, he_normal, he_uniform, xavier_normal, xavier_uniform};
+pub use scaled::{
+    Fan, Nonlinearity, calculate_gain, kaiming_normal, kaiming_normal as he_normal, kaiming_uniform,
+    kaiming_uniform as he_uniform, xavier_normal, xavier_uniform,
+};

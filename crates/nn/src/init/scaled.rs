@@ -32,20 +32,26 @@ pub enum Nonlinearity {
 }
 
 impl Nonlinearity {
-    /// The recommended gain (PyTorch's `calculate_gain`).
-    ///
-    /// ```
-    /// use wgrad_nn::init::Nonlinearity;
-    /// assert_eq!(Nonlinearity::Relu.gain(), 2f64.sqrt());
-    /// ```
+    /// The recommended gain, as by [`calculate_gain`].
     pub fn gain(self) -> f64 {
-        match self {
-            Self::Linear | Self::Sigmoid => 1.0,
-            Self::Tanh => 5.0 / 3.0,
-            Self::Relu => 2f64.sqrt(),
-            Self::LeakyRelu(slope) => (2.0 / (1.0 + slope * slope)).sqrt(),
-            Self::Selu => 0.75,
-        }
+        calculate_gain(self)
+    }
+}
+
+/// The recommended gain of a weight by what follows it, PyTorch's table: 1 for nothing and for the logistic
+/// function, 5/3 for tanh, √2 for ReLU, √(2/(1 + slope²)) for leaky ReLU, 3/4 for SELU.
+///
+/// ```
+/// use wgrad_nn::init::{Nonlinearity, calculate_gain};
+/// assert_eq!(calculate_gain(Nonlinearity::Relu), 2f64.sqrt());
+/// ```
+pub fn calculate_gain(nonlinearity: Nonlinearity) -> f64 {
+    match nonlinearity {
+        Nonlinearity::Linear | Nonlinearity::Sigmoid => 1.0,
+        Nonlinearity::Tanh => 5.0 / 3.0,
+        Nonlinearity::Relu => 2f64.sqrt(),
+        Nonlinearity::LeakyRelu(slope) => (2.0 / (1.0 + slope * slope)).sqrt(),
+        Nonlinearity::Selu => 0.75,
     }
 }
 
@@ -66,18 +72,18 @@ pub fn xavier_uniform(gain: f64) -> Init {
 }
 
 /// Normal with variance gain²/fan (He et al., 2015; PyTorch's `kaiming_normal_`).
-pub fn he_normal(fan: Fan, nonlinearity: Nonlinearity) -> Init {
+pub fn kaiming_normal(fan: Fan, nonlinearity: Nonlinearity) -> Init {
     Init::new(move |cx| match one_fan(cx.shape, fan) {
         Ok(fan) => record_normal(cx, 0.0, nonlinearity.gain() / fan.sqrt()),
-        Err(message) => refuse(cx, "he_normal", &message),
+        Err(message) => refuse(cx, "kaiming_normal", &message),
     })
 }
 
 /// Uniform with variance gain²/fan (He et al., 2015; PyTorch's `kaiming_uniform_`).
-pub fn he_uniform(fan: Fan, nonlinearity: Nonlinearity) -> Init {
+pub fn kaiming_uniform(fan: Fan, nonlinearity: Nonlinearity) -> Init {
     Init::new(move |cx| match one_fan(cx.shape, fan) {
         Ok(fan) => symmetric(cx, nonlinearity.gain() / fan.sqrt()),
-        Err(message) => refuse(cx, "he_uniform", &message),
+        Err(message) => refuse(cx, "kaiming_uniform", &message),
     })
 }
 

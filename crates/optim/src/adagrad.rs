@@ -1,14 +1,14 @@
 //! Adagrad.
 
-use wgrad_core::{F32, Init, Tensor, Var, Vars};
+use wgrad_core::Tensor;
 
-use crate::optimizer::{NOT_NEGATIVE, accepts, with_penalty};
-use crate::{Optimizer, Rate};
+use crate::optimizer::{NOT_NEGATIVE, within};
+use crate::{Optimizer, Parameter, Rate, Settings};
 
 /// Steps divided by the root of the sum of all squared gradients so far, per element (PyTorch's
 /// `Adagrad`; Duchi, Hazan and Singer, 2011):
 ///
-/// g ← g + λ·w; s ← s + g²; w ← w − η/(1 + t·δ)·g/(√s + ε), where t is 0 in the first step.
+/// g ← g + λ·w; s ← s + g²; w ← w − η/(1 + (t − 1)·δ)·g/(√s + ε), where t is 1 in the first step.
 ///
 /// ```
 /// use wgrad_optim::Adagrad;
@@ -16,17 +16,16 @@ use crate::{Optimizer, Rate};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Adagrad {
-    rate: Rate,
+    settings: Settings,
     rate_decay: f64,
     eps: f64,
     initial_accumulator: f64,
-    weight_decay: f64,
 }
 
 impl Adagrad {
     /// δ = 0, ε = 10⁻¹⁰, sums start at 0.
     pub fn new(rate: impl Into<Rate>) -> Self {
-        Self { rate: rate.into(), rate_decay: 0.0, eps: 1e-10, initial_accumulator: 0.0, weight_decay: 0.0 }
+        Self { settings: Settings::new(rate), rate_decay: 0.0, eps: 1e-10, initial_accumulator: 0.0 }
     }
 
     /// The decay δ of the learning rate (PyTorch's `lr_decay`).
@@ -46,39 +45,34 @@ impl Adagrad {
         self.initial_accumulator = value;
         self
     }
-
-    /// The L2 penalty λ.
-    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        self.weight_decay = weight_decay;
-        self
-    }
 }
 
 impl Optimizer for Adagrad {
-    #[track_caller]
-    fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
-        let Some((_, first)) = gradients.first() else { return };
-        let graph = first.graph();
-        let settings = [
-            ("rate decay", self.rate_decay, NOT_NEGATIVE),
-            ("eps", self.eps, NOT_NEGATIVE),
-            ("initial accumulator", self.initial_accumulator, NOT_NEGATIVE),
-            ("weight decay", self.weight_decay, NOT_NEGATIVE),
-        ];
-        if !accepts(graph, "Adagrad", &settings) {
-            return;
-        }
-        let mut rate = self.rate.now(graph);
-        if self.rate_decay != 0.0 {
-            rate = rate / (graph.var(&Var::step()).cast(F32) * self.rate_decay + 1.0);
-        }
-        for (var, gradient) in gradients {
-            let value = graph.var(var);
-            let gradient = with_penalty(gradient, &value, self.weight_decay);
-            let slot = vars.slot("adagrad.sum", var, Init::constant(self.initial_accumulator));
-            let sum = graph.var(&slot) + gradient.square();
-            graph.assign(&slot, &sum);
-            graph.assign(var, &(value - gradient / (sum.sqrt() + self.eps) * &rate));
-        }
+    fn name(&self) -> &'static str {
+        "Adagrad"
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    fn check(&self) -> Result<(), String> {
+        within("rate decay", self.rate_decay, NOT_NEGATIVE)?;
+        within("eps", self.eps, NOT_NEGATIVE)?;
+        within("initial accumulator", self.initial_accumulator, NOT_NEGATIVE)
+    }
+
+    fn rule(&self, p: &Parameter<'_>) -> Tensor {
+        let gradient = p.penalized();
+        let sum = p.slot("adagrad.sum", self.initial_accumulator, |sum| sum + gradient.square());
+        let rate = match self.rate_decay {
+            0.0 => p.rate.clone(),
+            decay => &p.rate / ((&p.t - 1.0) * decay + 1.0),
+        };
+        &p.value - gradient / (sum.sqrt() + self.eps) * rate
     }
 }

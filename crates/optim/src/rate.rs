@@ -5,9 +5,10 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use wgrad_core::{F32, Graph, Init, Tensor, TensorSpec, Var, Vars};
+use wgrad_core::{F32, Init, Tensor, TensorSpec, Var, Vars};
 
-/// A learning rate as a function of the step, recorded once and computed in every step.
+/// A learning rate as a function of the step, recorded once and computed in every step. Steps are the
+/// updates of the parameters: several micro-batches that make one update are one step.
 ///
 /// A number is the constant schedule, and a function from the step to the rate is a schedule too:
 ///
@@ -58,7 +59,7 @@ impl Manual {
     pub fn new(vars: &Vars, initial: f64) -> Self {
         const NAME: &str = "optim.lr";
         let scalar = TensorSpec::new(F32, []);
-        Self(vars.get(NAME).unwrap_or_else(|| vars.buffer(NAME, scalar, Init::constant(initial))))
+        Self(vars.shared_slot(NAME, scalar, Init::constant(initial)))
     }
 
     /// The variable that holds the rate.
@@ -84,12 +85,6 @@ impl Rate {
     pub fn at(&self, step: &Tensor) -> Tensor {
         // A call through `dyn` forgets who called; mistakes belong to the user's line.
         step.graph().located(Location::caller(), || self.0.rate(step))
-    }
-
-    /// Records the rate of the running step.
-    #[track_caller]
-    pub fn now(&self, graph: &Graph) -> Tensor {
-        self.at(&graph.var(&Var::step()))
     }
 }
 

@@ -1,9 +1,9 @@
 //! RMSProp.
 
-use wgrad_core::{Init, Tensor, Var, Vars};
+use wgrad_core::Tensor;
 
-use crate::optimizer::{BELOW_ONE, NOT_NEGATIVE, accepts, moving_average, with_penalty};
-use crate::{Optimizer, Rate};
+use crate::optimizer::{BELOW_ONE, NOT_NEGATIVE, moving_average, within};
+use crate::{Optimizer, Parameter, Rate, Settings};
 
 /// Steps divided by a moving root mean square of the gradient, per element (PyTorch's `RMSprop`;
 /// Hinton's lecture 6e, 2012; centered: Graves, 2013):
@@ -17,18 +17,17 @@ use crate::{Optimizer, Rate};
 /// ```
 #[derive(Clone, Debug)]
 pub struct RmsProp {
-    rate: Rate,
+    settings: Settings,
     alpha: f64,
     eps: f64,
     momentum: f64,
     centered: bool,
-    weight_decay: f64,
 }
 
 impl RmsProp {
     /// α = 0.99, ε = 10⁻⁸, no momentum, not centered.
     pub fn new(rate: impl Into<Rate>) -> Self {
-        Self { rate: rate.into(), alpha: 0.99, eps: 1e-8, momentum: 0.0, centered: false, weight_decay: 0.0 }
+        Self { settings: Settings::new(rate), alpha: 0.99, eps: 1e-8, momentum: 0.0, centered: false }
     }
 
     /// How much of the moving averages stays in a step, α.
@@ -55,55 +54,45 @@ impl RmsProp {
         self
     }
 
-    /// The L2 penalty λ.
-    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        self.weight_decay = weight_decay;
-        self
-    }
-
     /// The new mean square (centered: variance) of a parameter's gradient.
-    #[track_caller]
-    fn spread(&self, gradient: &Tensor, var: &Var, vars: &Vars) -> Tensor {
-        let graph = gradient.graph();
-        let slot = vars.slot("rmsprop.square_avg", var, Init::constant(0.0));
-        let square = moving_average(&graph.var(&slot), &gradient.square(), self.alpha);
-        graph.assign(&slot, &square);
+    fn spread(&self, gradient: &Tensor, p: &Parameter<'_>) -> Tensor {
+        let average = |slot: &str, sample: &Tensor| {
+            p.slot(slot, 0.0, |average| moving_average(average, sample, self.alpha))
+        };
+        let square = average("rmsprop.square_avg", &gradient.square());
         if !self.centered {
             return square;
         }
-        let slot = vars.slot("rmsprop.grad_avg", var, Init::constant(0.0));
-        let mean = moving_average(&graph.var(&slot), gradient, self.alpha);
-        graph.assign(&slot, &mean);
         // A variance is not negative, but the difference of two rounded numbers may be.
-        (square - mean.square()).maximum(0.0)
+        (square - average("rmsprop.grad_avg", gradient).square()).maximum(0.0)
     }
 }
 
 impl Optimizer for RmsProp {
-    #[track_caller]
-    fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
-        let Some((_, first)) = gradients.first() else { return };
-        let graph = first.graph();
-        let settings = [
-            ("alpha", self.alpha, BELOW_ONE),
-            ("eps", self.eps, NOT_NEGATIVE),
-            ("momentum", self.momentum, NOT_NEGATIVE),
-            ("weight decay", self.weight_decay, NOT_NEGATIVE),
-        ];
-        if !accepts(graph, "RmsProp", &settings) {
-            return;
+    fn name(&self) -> &'static str {
+        "RmsProp"
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    fn check(&self) -> Result<(), String> {
+        within("alpha", self.alpha, BELOW_ONE)?;
+        within("eps", self.eps, NOT_NEGATIVE)?;
+        within("momentum", self.momentum, NOT_NEGATIVE)
+    }
+
+    fn rule(&self, p: &Parameter<'_>) -> Tensor {
+        let gradient = p.penalized();
+        let mut direction = &gradient / (self.spread(&gradient, p).sqrt() + self.eps);
+        if self.momentum != 0.0 {
+            direction = p.slot("rmsprop.momentum_buffer", 0.0, |buffer| buffer * self.momentum + direction);
         }
-        let rate = self.rate.now(graph);
-        for (var, gradient) in gradients {
-            let value = graph.var(var);
-            let gradient = with_penalty(gradient, &value, self.weight_decay);
-            let mut direction = &gradient / (self.spread(&gradient, var, vars).sqrt() + self.eps);
-            if self.momentum != 0.0 {
-                let slot = vars.slot("rmsprop.momentum_buffer", var, Init::constant(0.0));
-                direction = graph.var(&slot) * self.momentum + direction;
-                graph.assign(&slot, &direction);
-            }
-            graph.assign(var, &(value - direction * &rate));
-        }
+        &p.value - direction * &p.rate
     }
 }

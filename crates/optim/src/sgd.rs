@@ -1,9 +1,9 @@
 //! Stochastic gradient descent.
 
-use wgrad_core::{F32, Graph, Init, Tensor, Var, Vars};
+use wgrad_core::Tensor;
 
-use crate::optimizer::{NOT_NEGATIVE, accepts, with_penalty};
-use crate::{Optimizer, Rate};
+use crate::optimizer::{NOT_NEGATIVE, within};
+use crate::{Optimizer, Parameter, Rate, Settings};
 
 /// Stochastic gradient descent with momentum (PyTorch's `SGD`; Sutskever et al., 2013):
 ///
@@ -27,21 +27,21 @@ use crate::{Optimizer, Rate};
 /// let (graph, vars) = (Graph::new(Mode::Train), Vars::new());
 /// let weight = graph.var(&vars.var("weight", [3], Init::constant(1.0)));
 /// Sgd::new(0.1).momentum(0.9).minimize(&weight.square().sum(..), &vars);
-/// assert_eq!(graph.recording().assigns.len(), 2); // the weight and its momentum buffer
+/// // The weight, its momentum buffer and the count of updates.
+/// assert_eq!(graph.recording().assigns.len(), 3);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sgd {
-    rate: Rate,
+    settings: Settings,
     momentum: f64,
     dampening: f64,
     nesterov: bool,
-    weight_decay: f64,
 }
 
 impl Sgd {
     /// Plain gradient descent with a learning rate: a number or a [`Schedule`](crate::Schedule).
     pub fn new(rate: impl Into<Rate>) -> Self {
-        Self { rate: rate.into(), momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 }
+        Self { settings: Settings::new(rate), momentum: 0.0, dampening: 0.0, nesterov: false }
     }
 
     /// The momentum μ; 0 by default.
@@ -62,61 +62,49 @@ impl Sgd {
         self
     }
 
-    /// The L2 penalty λ; 0 by default.
-    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        self.weight_decay = weight_decay;
-        self
-    }
-
-    #[track_caller]
-    fn is_sound(&self, graph: &Graph) -> bool {
-        if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
-            let Self { momentum, dampening, .. } = self;
-            let message = format!(
-                "Nesterov momentum needs a positive momentum and no dampening, got {momentum} and {dampening}"
-            );
-            graph.fail("Sgd", message);
-            return false;
+    /// What a gradient adds to the momentum: all of it in the first step, 1 − τ of it later.
+    fn entering(&self, gradient: &Tensor, t: &Tensor) -> Tensor {
+        if self.dampening == 0.0 {
+            return gradient.clone();
         }
-        let settings = [
-            ("momentum", self.momentum, NOT_NEGATIVE),
-            ("dampening", self.dampening, f64::NEG_INFINITY..f64::INFINITY),
-            ("weight decay", self.weight_decay, NOT_NEGATIVE),
-        ];
-        accepts(graph, "Sgd", &settings)
-    }
-
-    /// The undampened part of a gradient: 1 − τ, but 1 in the first step. `None` where it is always 1.
-    #[track_caller]
-    fn share(&self, graph: &Graph) -> Option<Tensor> {
-        (self.dampening != 0.0).then(|| {
-            let first = graph.var(&Var::step()).eq(0.0);
-            first.select(&graph.scalar(1.0, F32), &graph.scalar(1.0 - self.dampening, F32))
-        })
+        let share = t.eq(1.0).select(&t.ones_like(), &t.full_like(1.0 - self.dampening));
+        gradient * share
     }
 }
 
 impl Optimizer for Sgd {
-    #[track_caller]
-    fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
-        let Some((_, first)) = gradients.first() else { return };
-        let graph = first.graph();
-        if !self.is_sound(graph) {
-            return;
+    fn name(&self) -> &'static str {
+        "Sgd"
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Self { momentum, dampening, .. } = self;
+        within("momentum", *momentum, NOT_NEGATIVE)?;
+        within("dampening", *dampening, f64::NEG_INFINITY..f64::INFINITY)?;
+        if self.nesterov && (*momentum == 0.0 || *dampening != 0.0) {
+            return Err(format!(
+                "Nesterov momentum needs a positive momentum and no dampening, got {momentum} and {dampening}"
+            ));
         }
-        let rate = self.rate.now(graph);
-        let share = self.share(graph);
-        for (var, gradient) in gradients {
-            let value = graph.var(var);
-            let mut direction = with_penalty(gradient, &value, self.weight_decay);
-            if self.momentum != 0.0 {
-                let slot = vars.slot("sgd.momentum_buffer", var, Init::constant(0.0));
-                let entering = share.as_ref().map_or(direction.clone(), |share| &direction * share);
-                let buffer = graph.var(&slot) * self.momentum + entering;
-                graph.assign(&slot, &buffer);
-                direction = if self.nesterov { direction + buffer * self.momentum } else { buffer };
-            }
-            graph.assign(var, &(value - direction * &rate));
+        Ok(())
+    }
+
+    fn rule(&self, p: &Parameter<'_>) -> Tensor {
+        let mut direction = p.penalized();
+        if self.momentum != 0.0 {
+            let buffer = p.slot("sgd.momentum_buffer", 0.0, |buffer| {
+                buffer * self.momentum + self.entering(&direction, &p.t)
+            });
+            direction = if self.nesterov { direction + buffer * self.momentum } else { buffer };
         }
+        &p.value - direction * &p.rate
     }
 }

@@ -6,7 +6,7 @@ mod training;
 use std::f64::consts::PI;
 
 use training::over_steps;
-use wgrad_core::{F32, Graph, Mode, Tensor, Vars};
+use wgrad_core::{F32, Graph, Mode, Tensor, Var, Vars};
 use wgrad_optim::{Cosine, Manual, Rate, Schedule, Sgd, StepLr, Warmup};
 
 const STEPS: [u32; 14] = [0, 1, 2, 6, 7, 8, 13, 14, 21, 49, 50, 51, 99, 100];
@@ -84,7 +84,7 @@ fn mistakes_are_located() {
     ];
     for (expected, rate) in mistakes {
         let graph = Graph::new(Mode::Train);
-        assert!(!rate.now(&graph).is_valid());
+        assert!(!rate.at(&graph.var(&Var::step())).is_valid());
         let error = graph.recording().check().expect_err("the setting is wrong").to_string();
         assert!(error.contains(expected), "{error}");
     }

@@ -2,7 +2,7 @@
 //! line; none is a panic, and one mistake is one error.
 
 use wgrad_core::batch::{BatchError, BatchMemory, HostMemory};
-use wgrad_core::ops::Window;
+use wgrad_core::ops::{CrossEntropy, Window};
 use wgrad_core::{Bool, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
 
 /// The one error of a recording that goes wrong.
@@ -35,6 +35,10 @@ fn labels(g: &Graph) -> Tensor {
     g.input("label", [3], U32)
 }
 
+fn smoothed(label_smoothing: f64) -> CrossEntropy<'static> {
+    CrossEntropy { label_smoothing, ..CrossEntropy::default() }
+}
+
 #[test]
 fn the_error_stands_at_the_users_line() {
     let g = Graph::new(Mode::Train);
@@ -58,7 +62,8 @@ fn every_node_of_a_composite_stands_in_the_users_file() {
     let y = Tensor::stack(&[&y, &y.layer_norm(-1, None, None, 1e-5)], 1).prod(1);
     let y = Tensor::scaled_dot_product_attention(&y, &y, &y, true).gelu().softplus().repeat(&[1, 2]);
     let y = y.split(2, 1)[0].roll(1, 0).tril(0).clamp(-1.0, 1.0);
-    let loss = y.cross_entropy_with(&g.input("label", [2], U32), 0.1) + y.norm(..) + y.logsumexp(..);
+    let loss =
+        y.cross_entropy_with(&g.input("label", [2], U32), &smoothed(0.1)) + y.norm(..) + y.logsumexp(..);
     loss.backward(&vars);
     let recording = g.recording();
     assert_eq!(recording.check(), Ok(()));
@@ -157,7 +162,7 @@ fn composites_check_their_arguments() {
     let biased = refused(|g| image(g).slice(1, 0..2).conv2d(&weight(g), Some(&labels(g)), &square, 1));
     says(&biased, &["conv", "bias [4]", "u32[3]"]);
     says(&refused(|g| x(g).cross_entropy(&x(g))), &["cross_entropy", "f32[3, 5]", "u32 labels"]);
-    says(&refused(|g| x(g).cross_entropy_with(&labels(g), 1.5)), &["cross_entropy", "1.5"]);
+    says(&refused(|g| x(g).cross_entropy_with(&labels(g), &smoothed(1.5))), &["cross_entropy", "1.5"]);
     says(&refused(|g| x(g).accuracy(&x(g))), &["accuracy", "f32[3, 5]"]);
     says(&refused(|g| x(g).nll_loss(&labels(g).slice(0, 0..2))), &["nll_loss", "[3, 5]", "[2]"]);
     says(&refused(|g| x(g).mse_loss(&x(g).t())), &["mse_loss", "[3, 5]", "[5, 3]"]);

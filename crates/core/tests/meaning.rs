@@ -1,7 +1,7 @@
 //! Is the reference right? Every case with a result worked out by hand, and the completeness of the
 //! table: an operation without a case fails here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use wgrad_core::case::{Case, cases, sensitivity};
@@ -39,6 +39,29 @@ fn every_case_records_and_has_a_name_of_its_own() {
         assert_eq!(recorded.graph.recording().check(), Ok(()), "{}", case.name);
         assert!(recorded.output.is_valid(), "{}", case.name);
     }
+}
+
+/// A node of a composite must stand where the user called it: `#[track_caller]` ends at closures.
+#[test]
+fn every_node_stands_at_the_call() {
+    let mut first_lines = BTreeMap::new();
+    let mut astray = BTreeSet::new();
+    for case in cases() {
+        let nodes = case.record(1).graph.recording().nodes;
+        // The operands are recorded by the case itself.
+        for node in nodes.iter().filter(|node| !matches!(node.op, Op::Input(_))) {
+            let (file, line) = (node.location.file(), node.location.line());
+            let first = first_lines.entry(file).or_insert_with(|| {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+                let text = std::fs::read_to_string(path).unwrap();
+                text.lines().position(|line| line.contains("fn cases()")).unwrap_or(usize::MAX)
+            });
+            if (line as usize) < *first {
+                astray.insert(format!("{}: {} at {}", case.operation(), node.op.name(), node.location));
+            }
+        }
+    }
+    assert!(astray.is_empty(), "{astray:#?}");
 }
 
 /// The public methods of tensors and graphs that record operations, read from the sources.

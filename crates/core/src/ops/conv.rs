@@ -8,6 +8,16 @@ use crate::Tensor;
 use crate::case::Case;
 
 impl Tensor {
+    /// Convolution of an input \[N, C, L\] with a weight \[O, C/groups, K\] and a bias \[O\] (PyTorch's
+    /// `conv1d`). `window` gives stride, padding and dilation; its size is the weight's.
+    #[track_caller]
+    pub fn conv1d(&self, weight: &Self, bias: Option<&Self>, window: &Window, groups: usize) -> Self {
+        match self.window_over(1, window, "conv1d") {
+            Ok(()) => self.conv(weight, bias, window, groups),
+            Err(refused) => refused,
+        }
+    }
+
     /// Convolution of an input \[N, C, H, W\] with a weight \[O, C/groups, KH, KW\] and a bias \[O\]
     /// (PyTorch's `conv2d`). `window` gives stride, padding and dilation; its size is the weight's.
     ///
@@ -21,11 +31,30 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn conv2d(&self, weight: &Self, bias: Option<&Self>, window: &Window, groups: usize) -> Self {
-        if window.rank() != 2 {
-            return self
-                .fail("conv2d", format!("needs a window over 2 axes, got one over {}", window.rank()));
+        match self.window_over(2, window, "conv2d") {
+            Ok(()) => self.conv(weight, bias, window, groups),
+            Err(refused) => refused,
         }
-        self.conv(weight, bias, window, groups)
+    }
+
+    /// Convolution of an input \[N, C, D, H, W\] with a weight \[O, C/groups, KD, KH, KW\] and a bias
+    /// \[O\] (PyTorch's `conv3d`). `window` gives stride, padding and dilation; its size is the weight's.
+    #[track_caller]
+    pub fn conv3d(&self, weight: &Self, bias: Option<&Self>, window: &Window, groups: usize) -> Self {
+        match self.window_over(3, window, "conv3d") {
+            Ok(()) => self.conv(weight, bias, window, groups),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Whether a window moves over so many axes; the invalid tensor of the error otherwise.
+    #[track_caller]
+    pub(super) fn window_over(&self, axes: usize, window: &Window, operation: &str) -> Result<(), Self> {
+        if window.rank() == axes {
+            return Ok(());
+        }
+        let message = format!("needs a window over {axes} axes, got one over {}", window.rank());
+        Err(self.fail(operation, message))
     }
 
     /// Convolution over the last one, two or three axes: input \[N, C, S…\], weight
@@ -93,25 +122,25 @@ impl Tensor {
 }
 
 /// Names of the axes of a convolution: positions 0, 1, … and window elements A, B, ….
-struct Labels {
+pub(super) struct Labels {
     positions: Vec<u8>,
     elements: Vec<u8>,
 }
 
 impl Labels {
-    fn new(rank: usize) -> Self {
+    pub(super) fn new(rank: usize) -> Self {
         Self { positions: b"012"[..rank].to_vec(), elements: b"ABC"[..rank].to_vec() }
     }
 
-    fn windows(&self, lead: &[u8]) -> Vec<u8> {
+    pub(super) fn windows(&self, lead: &[u8]) -> Vec<u8> {
         [lead, &self.positions, &self.elements].concat()
     }
 
-    fn weight(&self, lead: &[u8]) -> Vec<u8> {
+    pub(super) fn weight(&self, lead: &[u8]) -> Vec<u8> {
         [lead, &self.elements].concat()
     }
 
-    fn output(&self, lead: &[u8]) -> Vec<u8> {
+    pub(super) fn output(&self, lead: &[u8]) -> Vec<u8> {
         [lead, &self.positions].concat()
     }
 }
@@ -120,6 +149,14 @@ pub(crate) fn cases() -> Vec<Case> {
     let conv2d = |variant: &str, window: Window, groups: usize| {
         let build = move |t: &[Tensor]| t[0].conv2d(&t[1], t.get(2), &window, groups);
         Case::new(&format!("conv2d{variant}"), build)
+    };
+    let conv1d = |variant: &str, window: Window, groups: usize| {
+        let build = move |t: &[Tensor]| t[0].conv1d(&t[1], t.get(2), &window, groups);
+        Case::new(&format!("conv1d{variant}"), build)
+    };
+    let conv3d = |variant: &str, window: Window, groups: usize| {
+        let build = move |t: &[Tensor]| t[0].conv3d(&t[1], t.get(2), &window, groups);
+        Case::new(&format!("conv3d{variant}"), build)
     };
     let conv = |variant: &str, window: Window, groups: usize| {
         let build = move |t: &[Tensor]| t[0].conv(&t[1], t.get(2), &window, groups);
@@ -157,6 +194,20 @@ pub(crate) fn cases() -> Vec<Case> {
         .random([2, 2, 3, 2]),
         conv2d("/no-batch", square(2), 1).random([0, 2, 3, 3]).random([3, 2, 2, 2]).expect(&[]),
         conv2d("/wide", square(3).padding(1), 1).random([2, 8, 9, 9]).random([16, 8, 3, 3]).random([16]),
+        conv1d("", Window::new(&[2]).stride(3), 1)
+            .given([1, 2, 5], &[1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 1.0, 0.0, 1.0, 0.0])
+            .given([1, 2, 2], &[1.0, 1.0, 2.0, 3.0])
+            .given([1], &[0.5])
+            .expect(&[6.5, 11.5]),
+        conv1d("/depthwise", Window::new(&[3]).same(), 3).random([2, 3, 7]).random([6, 1, 3]).random([6]),
+        conv3d("", Window::new(&[1, 2, 1]), 1)
+            .given([1, 1, 2, 2, 1], &[1.0, 2.0, 3.0, 4.0])
+            .given([1, 1, 1, 2, 1], &[1.0, 10.0])
+            .expect(&[21.0, 43.0]),
+        conv3d("/groups", Window::new(&[2, 1, 2]).stride(2).dilation(2).padding(1), 2)
+            .random([1, 4, 4, 3, 5])
+            .random([2, 2, 2, 1, 2])
+            .random([2]),
         conv("", Window::new(&[3]), 1)
             .given([1, 1, 5], &[1.0, 2.0, 4.0, 8.0, 16.0])
             .given([1, 1, 3], &[1.0, -2.0, 1.0])

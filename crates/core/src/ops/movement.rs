@@ -203,6 +203,20 @@ impl Tensor {
         self.transpose(-2, -1)
     }
 
+    /// One axis moved to another place, the others in their order (PyTorch's `movedim`).
+    #[track_caller]
+    pub fn movedim(&self, from: isize, to: isize) -> Self {
+        let shape = self.shape();
+        match (shape.axis(from), shape.axis(to)) {
+            (Ok(from), Ok(to)) => {
+                let mut axes: Vec<usize> = (0..shape.rank()).filter(|&axis| axis != from).collect();
+                axes.insert(to, from);
+                self.graph().record(Permute { axes }, &[self])
+            }
+            (Err(message), _) | (_, Err(message)) => self.fail("movedim", message),
+        }
+    }
+
     /// Repeats axes of extent 1, and adds leading axes, to reach a shape (PyTorch's `expand`).
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Self {
@@ -306,6 +320,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("transpose/outer", |t| t[0].transpose(0, -1)).random([3, 5, 4]),
         case("t", |t| t[0].t()).given([2, 3], &x).expect(&turned),
         case("t/larger", |t| t[0].t()).random([33, 70]),
+        case("movedim", |t| t[0].movedim(0, -1)).given([2, 3], &x).expect(&turned),
+        case("movedim/inward", |t| t[0].movedim(-1, 1)).random([3, 5, 2, 4]),
         case("expand", |t| t[0].expand([2, 2, 3]))
             .given([2, 1], &[1.0, 2.0])
             .expect(&[1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0]),

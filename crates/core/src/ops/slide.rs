@@ -52,6 +52,15 @@ impl Window {
         self
     }
 
+    /// The padding that gives as many windows as there are elements, at stride 1 (PyTorch's
+    /// `padding="same"`): where it cannot be even, one more after than before.
+    pub fn same(mut self) -> Self {
+        let reach = |(&size, &dilation): (&usize, &usize)| size.saturating_sub(1).saturating_mul(dilation);
+        let total = self.size.iter().zip(&self.dilation).map(reach);
+        self.padding = total.map(|total| (total / 2, total.div_ceil(2))).collect();
+        self
+    }
+
     /// The number of axes the window moves along.
     pub fn rank(&self) -> usize {
         self.size.len()

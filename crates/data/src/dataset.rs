@@ -49,6 +49,11 @@ pub trait Dataset: Send + Sync {
     /// front, is left out. The names are those of the program inputs that the fields feed.
     fn fields(&self) -> Vec<(String, TensorSpec)>;
 
+    /// What to call a record in messages beside its number: the name of its file, for example.
+    fn name(&self, _record: usize) -> Option<String> {
+        None
+    }
+
     /// Writes every field of a record to its place in the batch.
     fn write(&self, record: usize, sink: &mut Record<'_>) -> Result<(), DataError>;
 }
@@ -60,6 +65,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn fields(&self) -> Vec<(String, TensorSpec)> {
         (**self).fields()
+    }
+
+    fn name(&self, record: usize) -> Option<String> {
+        (**self).name(record)
     }
 
     fn write(&self, record: usize, sink: &mut Record<'_>) -> Result<(), DataError> {

@@ -12,9 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use wgrad_core::batch::{Batch, BatchAllocator, BatchMemory, Layout};
 
+use crate::record::Visit;
+use crate::watch::Watch;
 use crate::{DataError, Dataset, Record};
 
 type Filled = Result<Batch, DataError>;
@@ -25,8 +28,12 @@ pub(crate) struct Plan {
     pub(crate) allocator: Arc<dyn BatchAllocator>,
     pub(crate) layout: Arc<Layout>,
     pub(crate) order: Vec<usize>,
+    pub(crate) seed: u64,
+    pub(crate) epoch: u64,
     pub(crate) batch_size: usize,
     pub(crate) batches: usize,
+    pub(crate) skip_bad: bool,
+    pub(crate) watch: Arc<Watch>,
 }
 
 impl Plan {
@@ -37,14 +44,28 @@ impl Plan {
 
     fn fill(&self, batch: usize, mut memory: Box<dyn BatchMemory>) -> Filled {
         let mut sink = Record::new(&self.layout, &mut *memory);
-        let records = self.order.iter().cycle().skip(batch * self.batch_size % self.order.len());
-        for (slot, &record) in records.take(self.batch_size).enumerate() {
-            sink.start(slot);
-            let write = || self.data.write(record, &mut sink);
-            let written = catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| Err(panicked(panic)));
-            written.and_then(|()| sink.finish()).map_err(|error| error.at_record(record))?;
+        for slot in 0..self.batch_size {
+            self.write(batch * self.batch_size + slot, slot, &mut sink)?;
         }
         Ok(Batch { layout: self.layout.clone(), memory })
+    }
+
+    /// Writes the record at a place of the order; with `skip_bad`, the next that can be read.
+    fn write(&self, place: usize, slot: usize, sink: &mut Record<'_>) -> Result<(), DataError> {
+        let records = self.order.iter().cycle().skip(place % self.order.len()).take(self.order.len());
+        let mut outcome = Ok(());
+        for &record in records {
+            sink.start(slot, Visit { seed: self.seed, epoch: self.epoch, place, record });
+            let write = || self.data.write(record, sink);
+            let written = catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| Err(panicked(panic)));
+            outcome = written.and_then(|()| sink.finish());
+            outcome = outcome.map_err(|error| error.at_record(record, self.data.name(record)));
+            match &outcome {
+                Err(error) if self.skip_bad => self.watch.skip(record, error),
+                _ => break,
+            }
+        }
+        outcome
     }
 }
 
@@ -62,6 +83,7 @@ pub struct Epoch {
     source: Source,
     next: usize,
     batches: usize,
+    watch: Arc<Watch>,
 }
 
 enum Source {
@@ -73,16 +95,19 @@ enum Source {
 
 impl Epoch {
     pub(crate) fn refused(error: DataError) -> Self {
-        Self { source: Source::Refused(error), next: 0, batches: 1 }
+        Self { source: Source::Refused(error), next: 0, batches: 1, watch: Arc::default() }
     }
 
-    pub(crate) fn start(plan: Plan, workers: usize, prefetch: usize) -> Self {
-        let batches = plan.batches;
+    /// The batches from `first` on.
+    pub(crate) fn start(plan: Plan, first: usize, workers: usize, prefetch: usize) -> Self {
+        let (batches, watch) = (plan.batches, plan.watch.clone());
+        let next = first.min(batches);
+        let workers = workers.min(batches - next);
         if workers == 0 {
-            return Self { source: Source::Here(Box::new(plan)), next: 0, batches };
+            return Self { source: Source::Here(Box::new(plan)), next, batches, watch };
         }
-        match Crew::start(Arc::new(plan), workers, prefetch) {
-            Ok(crew) => Self { source: Source::Threads(crew), next: 0, batches },
+        match Crew::start(Arc::new(plan), next, workers, prefetch) {
+            Ok(crew) => Self { source: Source::Threads(crew), next, batches, watch },
             Err(error) => Self::refused(DataError::Thread(Arc::new(error))),
         }
     }
@@ -95,12 +120,14 @@ impl Iterator for Epoch {
         if self.next == self.batches {
             self.source = Source::Done;
         }
+        let start = Instant::now();
         let filled = match &mut self.source {
             Source::Refused(error) => Err(error.clone()),
             Source::Here(plan) => plan.allocate().and_then(|memory| plan.fill(self.next, memory)),
             Source::Threads(crew) => crew.wait_for(self.next),
             Source::Done => return None,
         };
+        self.watch.stall(start.elapsed());
         self.next += 1;
         if filled.is_err() {
             self.source = Source::Done;
@@ -128,7 +155,7 @@ struct Crew {
 }
 
 impl Crew {
-    fn start(plan: Arc<Plan>, workers: usize, prefetch: usize) -> std::io::Result<Self> {
+    fn start(plan: Arc<Plan>, first: usize, workers: usize, prefetch: usize) -> std::io::Result<Self> {
         let (orders, taken) = channel();
         let (send, filled) = channel();
         let taken = Arc::new(Mutex::new(taken));
@@ -140,7 +167,8 @@ impl Crew {
         };
         let threads = (0..workers).map(thread).collect::<Result<Vec<_>, _>>()?;
         let (orders, early) = (Some(orders), BTreeMap::new());
-        let mut crew = Self { plan, orders, ordered: 0, handed_over: 0, filled, early, stop, threads };
+        let mut crew =
+            Self { plan, orders, ordered: first, handed_over: first, filled, early, stop, threads };
         (0..prefetch.max(workers)).for_each(|_| crew.order());
         Ok(crew)
     }

@@ -1,6 +1,6 @@
 //! What can be wrong with data, with the facts needed to mend it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wgrad_core::TensorSpec;
@@ -86,11 +86,57 @@ pub enum DataError {
         /// The deviation to divide by.
         deviation: f32,
     },
+    /// A weight that is negative or not finite.
+    #[error("record {record} has weight {weight}; weights must be finite and not negative")]
+    Weight {
+        /// The record's number.
+        record: usize,
+        /// Its weight.
+        weight: f64,
+    },
+    /// Weights that cannot be divided by their sum.
+    #[error("the weights add up to {sum}, so nothing can be drawn by them")]
+    Weights {
+        /// Their sum.
+        sum: f64,
+    },
+    /// Shares of a whole that are negative, not finite, or more than the whole.
+    #[error("{shares:?} are not the shares of a whole: each must be at least 0, and all together at most 1")]
+    Shares {
+        /// The shares.
+        shares: Vec<f64>,
+    },
+    /// A number of folds that cross-validation cannot have.
+    #[error(
+        "{records} records cannot make {folds} folds; there must be at least 2, and no more than records"
+    )]
+    Folds {
+        /// The number of folds.
+        folds: usize,
+        /// Records in the dataset.
+        records: usize,
+    },
+    /// A character that the vocabulary does not have.
+    #[error("the character {character:?} is not in the vocabulary")]
+    Character {
+        /// The character.
+        character: char,
+    },
+    /// Values that a transformation cannot be applied to.
+    #[error("{transformation}: {problem}")]
+    Transformation {
+        /// What was to be done.
+        transformation: &'static str,
+        /// Why it cannot be done.
+        problem: String,
+    },
     /// A record could not be written.
-    #[error("record {record}: {source}")]
+    #[error("record {record}{}: {source}", in_brackets(.name))]
     Record {
         /// The record's number.
         record: usize,
+        /// What the dataset calls it ([`Dataset::name`](crate::Dataset::name)).
+        name: Option<String>,
         /// What was wrong.
         source: Box<DataError>,
     },
@@ -159,9 +205,32 @@ pub enum FileProblem {
         /// The declared shape.
         shape: Vec<usize>,
     },
+    /// A line, counted from 1, does not read as it should.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// The line's number.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A table lacks a column.
+    #[error("has no column `{column}`; its columns are {}", columns.join(", "))]
+    NoColumn {
+        /// The name asked for.
+        column: String,
+        /// The names there are.
+        columns: Vec<String>,
+    },
+    /// It is not what it should be.
+    #[error("{0}")]
+    Format(String),
     /// Its contents contradict each other or those of the file it belongs to.
     #[error(transparent)]
     Content(Box<DataError>),
+}
+
+fn in_brackets(name: &Option<String>) -> String {
+    name.as_ref().map_or_else(String::new, |name| format!(" ({name})"))
 }
 
 fn held(got: &Option<u64>) -> String {
@@ -170,7 +239,13 @@ fn held(got: &Option<u64>) -> String {
 
 impl DataError {
     /// The same error, told of a record.
-    pub(crate) fn at_record(self, record: usize) -> Self {
-        Self::Record { record, source: Box::new(self) }
+    pub(crate) fn at_record(self, record: usize, name: Option<String>) -> Self {
+        Self::Record { record, name, source: Box::new(self) }
+    }
+
+    /// A file that could not be read.
+    pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::File { path: path.clone(), problem: FileProblem::Io(Arc::new(error)) }
     }
 }

@@ -106,6 +106,11 @@ impl Labelled {
         self.records.get(record).map(|&record| self.labels[record])
     }
 
+    /// The labels of all records, in order.
+    pub fn labels(&self) -> impl Iterator<Item = u32> + '_ {
+        self.records.iter().map(|&record| self.labels[record])
+    }
+
     /// The input of a record as it is written into a batch.
     pub fn input(&self, record: usize) -> Option<Vec<f32>> {
         self.records.get(record).map(|&record| match &self.values {

@@ -1,13 +1,15 @@
 //! Which records go into which batch, and where the batches' memory comes from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wgrad_core::TensorSpec;
 use wgrad_core::batch::{BatchAllocator, HostAllocator, Layout};
 
 use crate::epoch::Plan;
-use crate::order::permutation;
-use crate::{DataError, Dataset, Epoch};
+use crate::sampler::{InOrder, Shuffled};
+use crate::watch::Watch;
+use crate::{DataError, Dataset, Epoch, Sampler};
 
 /// Turns a dataset into batches of a fixed size, epoch after epoch (PyTorch's `DataLoader`).
 ///
@@ -28,11 +30,14 @@ use crate::{DataError, Dataset, Epoch};
 pub struct Loader {
     data: Arc<dyn Dataset>,
     batch_size: usize,
-    seed: Option<u64>,
+    sampler: Arc<dyn Sampler>,
+    seed: u64,
     drop_last: bool,
+    skip_bad: bool,
     workers: usize,
     prefetch: usize,
     allocator: Arc<dyn BatchAllocator>,
+    watch: Arc<Watch>,
 }
 
 impl Loader {
@@ -42,17 +47,41 @@ impl Loader {
         Self {
             data: Arc::new(data),
             batch_size,
-            seed: None,
+            sampler: Arc::new(InOrder),
+            seed: 0,
             drop_last: false,
+            skip_bad: false,
             workers: usize::from(cfg!(not(target_arch = "wasm32"))),
             prefetch: 2,
             allocator: Arc::new(HostAllocator),
+            watch: Arc::default(),
         }
     }
 
-    /// Visits the records in another random order each epoch.
-    pub fn shuffle(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
+    /// Visits the records in another random order each epoch. The seed is also that of [`Loader::seed`].
+    pub fn shuffle(self, seed: u64) -> Self {
+        self.sampler(Shuffled(seed)).seed(seed)
+    }
+
+    /// Visits the records that a sampler chooses, in its order.
+    pub fn sampler(mut self, sampler: impl Sampler + 'static) -> Self {
+        self.sampler = Arc::new(sampler);
+        self
+    }
+
+    /// What augmentation and other random changes of records are drawn from ([`Record::random`]).
+    ///
+    /// [`Record::random`]: crate::Record::random
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Replaces a record that cannot be read (its dataset returns an error or panics) by the next one of
+    /// the order that can, instead of ending the epoch. [`Loader::skipped`] tells which they were. An
+    /// epoch without any good record ends with an error all the same.
+    pub fn skip_bad(mut self) -> Self {
+        self.skip_bad = true;
         self
     }
 
@@ -94,7 +123,7 @@ impl Loader {
     /// The number of batches in an epoch. Errors: an empty dataset, a batch size of 0, a batch larger
     /// than the dataset when the last one is dropped.
     pub fn batches(&self) -> Result<usize, DataError> {
-        let (batch_size, records) = (self.batch_size, self.data.len());
+        let (batch_size, records) = (self.batch_size, self.visited());
         if records == 0 {
             return Err(DataError::Empty);
         }
@@ -110,7 +139,25 @@ impl Loader {
     /// The number of records in a batch, without those that pad it.
     pub fn records(&self, batch: usize) -> usize {
         let before = batch.saturating_mul(self.batch_size);
-        self.data.len().saturating_sub(before).min(self.batch_size)
+        self.visited().saturating_sub(before).min(self.batch_size)
+    }
+
+    /// The number of records in an epoch.
+    fn visited(&self) -> usize {
+        if self.data.is_empty() { 0 } else { self.sampler.len(self.data.len()) }
+    }
+
+    /// The records that were skipped so far (see [`Loader::skip_bad`]), each once, with what was wrong with
+    /// it. Shared by all clones of a loader.
+    pub fn skipped(&self) -> Vec<DataError> {
+        self.watch.skipped()
+    }
+
+    /// How long its epochs have waited, so far, for a batch that was not ready. Where this grows as fast as
+    /// time passes, loading is what training waits for: more workers or cheaper records help. Shared by
+    /// all clones of a loader.
+    pub fn stalled(&self) -> Duration {
+        self.watch.stalled()
     }
 
     /// Where the fields lie in each batch.
@@ -124,19 +171,36 @@ impl Loader {
     /// The batches of an epoch, in order. Where loading is impossible ([`Loader::batches`]) or fails,
     /// the error is the last item.
     pub fn epoch(&self, epoch: u64) -> Epoch {
-        let batches = match self.batches() {
-            Ok(batches) => batches,
-            Err(error) => return Epoch::refused(error),
-        };
-        let records = self.data.len();
-        let plan = Plan {
+        self.epoch_from(epoch, 0)
+    }
+
+    /// The batches of an epoch from one of them on, as when a run is resumed: the same bytes as without
+    /// the interruption, and nothing before them is loaded.
+    pub fn epoch_from(&self, epoch: u64, first: usize) -> Epoch {
+        match self.plan(epoch) {
+            Ok(plan) => Epoch::start(plan, first, self.workers, self.prefetch),
+            Err(error) => Epoch::refused(error),
+        }
+    }
+
+    fn plan(&self, epoch: u64) -> Result<Plan, DataError> {
+        let batches = self.batches()?;
+        let order = self.sampler.order(self.data.len(), epoch)?;
+        if order.len() != self.visited() {
+            let field = "the sampler's order".into();
+            return Err(DataError::Count { field, expected: self.visited(), got: order.len() });
+        }
+        Ok(Plan {
             data: self.data.clone(),
             allocator: self.allocator.clone(),
             layout: Arc::new(self.layout()),
-            order: self.seed.map_or_else(|| (0..records).collect(), |seed| permutation(records, seed, epoch)),
+            order,
+            seed: self.seed,
+            epoch,
             batch_size: self.batch_size,
             batches,
-        };
-        Epoch::start(plan, self.workers.min(batches), self.prefetch)
+            skip_bad: self.skip_bad,
+            watch: self.watch.clone(),
+        })
     }
 }

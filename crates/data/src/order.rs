@@ -1,57 +1,12 @@
 //! Orders of records as pure functions of (seed, epoch).
 
-use wgrad_core::ops::philox;
+use crate::Random;
 
-/// Keeps these random numbers apart from those that graphs draw from the same seed.
-const DOMAIN: [u32; 4] =
-    [u32::from_le_bytes(*b"wgra"), u32::from_le_bytes(*b"d/da"), u32::from_le_bytes(*b"ta/o"), 0];
-
-/// The numbers below `n` in random order (Fisher and Yates; Durstenfeld, Algorithm 235, 1964).
+/// The numbers below `n` in random order.
 pub(crate) fn permutation(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut words = Words::new(seed, epoch);
     let mut order: Vec<usize> = (0..n).collect();
-    for last in (1..n).rev() {
-        order.swap(last, words.below(last as u64 + 1) as usize);
-    }
+    Random::new(seed, epoch).shuffle(&mut order);
     order
-}
-
-/// A sequence of random 64-bit words: two of each Philox block.
-struct Words {
-    key: [u32; 2],
-    epoch: u64,
-    block: u64,
-    spare: Option<u64>,
-}
-
-impl Words {
-    fn new(seed: u64, epoch: u64) -> Self {
-        let [a, b, ..] = philox(DOMAIN, [seed as u32, (seed >> 32) as u32]);
-        Self { key: [a, b], epoch, block: 0, spare: None }
-    }
-
-    fn next(&mut self) -> u64 {
-        if let Some(word) = self.spare.take() {
-            return word;
-        }
-        let split = |word: u64| [word as u32, (word >> 32) as u32];
-        let ([block, block_high], [epoch, epoch_high]) = (split(self.block), split(self.epoch));
-        let [a, b, c, d] = philox([block, block_high, epoch, epoch_high], self.key);
-        self.block += 1;
-        self.spare = Some(u64::from(d) << 32 | u64::from(c));
-        u64::from(b) << 32 | u64::from(a)
-    }
-
-    /// A uniform number below a bound, without bias (Lemire, "Fast random integer generation in an
-    /// interval", 2019).
-    fn below(&mut self, bound: u64) -> u64 {
-        loop {
-            let product = u128::from(self.next()) * u128::from(bound);
-            if product as u64 >= bound.wrapping_neg() % bound {
-                return (product >> 64) as u64;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ impl<D: Dataset> Dataset for Subset<D> {
         self.data.fields()
     }
 
+    fn name(&self, record: usize) -> Option<String> {
+        self.data.name(*self.records.get(record)?)
+    }
+
     fn write(&self, record: usize, sink: &mut Record<'_>) -> Result<(), DataError> {
         let Some(&inner) = self.records.get(record) else {
             return Err(DataError::NoSuchRecord { record, records: self.records.len() });

@@ -295,3 +295,61 @@ fn arrays_and_subsets_keep_their_values() {
     assert!(matches!(data.field("weight", [6], &[0f32; 5]), Err(DataError::Mismatch { .. })));
     assert!(matches!(TensorDataset::new().field("scalar", [], &[0f32]), Err(DataError::Mismatch { .. })));
 }
+
+#[test]
+fn an_epoch_can_start_in_the_middle() {
+    for workers in [0, 2] {
+        let loader = Loader::new(Numbers::new(43), 4).shuffle(9).workers(workers);
+        let whole = epoch(&loader, 2);
+        for first in [0, 1, 10, 11, 12] {
+            let rest: Vec<_> = loader.epoch_from(2, first).map(|batch| numbers(&batch.unwrap())).collect();
+            assert_eq!(rest, whole[first.min(11)..]);
+        }
+    }
+}
+
+/// Which record stands in for a bad one does not depend on the number of workers.
+#[test]
+fn bad_records_are_skipped_where_asked() {
+    for workers in [0, 1, 4] {
+        let data = Numbers { bad: Some(5), panics: Some(6), ..Numbers::new(12) };
+        let loader = Loader::new(data, 4).workers(workers).skip_bad();
+        assert_eq!(epoch(&loader, 0), [[0, 1, 2, 3], [4, 7, 7, 7], [8, 9, 10, 11]]);
+        let skipped = loader.skipped();
+        assert_eq!(skipped.len(), 2);
+        assert!(matches!(skipped[0], DataError::Record { record: 5, .. }));
+        assert!(skipped[1].to_string().starts_with("record 6: the dataset panicked"), "{}", skipped[1]);
+    }
+    let hopeless = Loader::new(Subset::new(Numbers { bad: Some(0), ..Numbers::new(1) }, [0, 0]).unwrap(), 1);
+    assert!(matches!(only_error(&hopeless.skip_bad()), DataError::Record { .. }));
+}
+
+#[test]
+fn errors_call_records_by_their_names() {
+    #[derive(Clone)]
+    struct Files;
+    impl Dataset for Files {
+        fn len(&self) -> usize {
+            3
+        }
+        fn fields(&self) -> Vec<(String, TensorSpec)> {
+            vec![("x".into(), TensorSpec::new(F32, []))]
+        }
+        fn name(&self, record: usize) -> Option<String> {
+            Some(format!("cat{record}.png"))
+        }
+        fn write(&self, _: usize, _: &mut Record<'_>) -> Result<(), DataError> {
+            Ok(())
+        }
+    }
+    let error = only_error(&Loader::new(Subset::new(Files, [2]).unwrap(), 1));
+    assert_eq!(error.to_string(), "record 0 (cat2.png): `x` was not written");
+}
+
+#[test]
+fn waiting_is_measured() {
+    let loader = Loader::new(Numbers { slow: true, ..Numbers::new(32) }, 8).workers(0);
+    assert_eq!(loader.stalled(), Duration::ZERO);
+    assert_eq!(loader.epoch(0).count(), 4);
+    assert!(loader.stalled() >= Duration::from_millis(4 * 5), "{:?}", loader.stalled());
+}

@@ -6,44 +6,10 @@
 #[allow(dead_code, reason = "each test file uses a part of it")]
 mod training;
 
-use training::{START, gradient, trajectory};
+use training::by_hand::{ADAM, BETAS, EPS, RATE, agree, agree_exactly, by_hand};
 use wgrad_core::interpret::Environment;
 use wgrad_core::{F32, Graph, Init, Mode, Vars};
 use wgrad_optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
-
-const STEPS: usize = 30;
-const RATE: f64 = 1.0 / 16.0;
-const EPS: f64 = 1.0 / 1024.0;
-
-/// Runs a loop's step, w ← step(t, element, w, g) with t from 1, over the elements of the problem.
-fn by_hand(mut step: impl FnMut(i32, usize, f64, f64) -> f64) -> Vec<[f64; 3]> {
-    let mut w = START;
-    let mut next = |t| {
-        let g = gradient(w);
-        for i in 0..3 {
-            w[i] = step(t, i, w[i], g[i]);
-        }
-        w
-    };
-    (1..=STEPS as i32).map(&mut next).collect()
-}
-
-fn agree(optimizer: &dyn Optimizer, expected: &[[f64; 3]], tolerance: f64) {
-    let points = trajectory(optimizer, STEPS);
-    let moved = (0..3).map(|i| (points[STEPS - 1][i] - START[i]).abs()).fold(0.0, f64::max);
-    assert!(moved > 0.1, "the optimizer hardly moves: {moved}");
-    for (t, (point, expected)) in points.iter().zip(expected).enumerate() {
-        for i in 0..3 {
-            let error = (point[i] - expected[i]).abs();
-            assert!(error <= tolerance, "step {t}, element {i}: {} is not {}", point[i], expected[i]);
-        }
-    }
-}
-
-/// Agreement up to f64 rounding over all the steps.
-fn agree_exactly(optimizer: &dyn Optimizer, expected: &[[f64; 3]]) {
-    agree(optimizer, expected, 1e-12);
-}
 
 fn sgd_by_hand(momentum: f64, dampening: f64, nesterov: bool, decay: f64) -> Vec<[f64; 3]> {
     let mut buffer = [0.0; 3];
@@ -133,11 +99,6 @@ fn adagrad() {
     let all = adagrad.rate_decay(0.125).initial_accumulator(0.5).weight_decay(0.25);
     agree_exactly(&all, &adagrad_by_hand(0.125, 0.5, 0.25));
 }
-
-const BETAS: (f64, f64) = (0.875, 1.0 - 1.0 / 64.0);
-
-/// Adam's logarithms of the betas are rounded to f32, 6·10⁻⁸ of each update, which is about the rate.
-const ADAM: f64 = STEPS as f64 * RATE * 1e-7;
 
 fn adam_by_hand(penalty: f64, decoupled: f64, amsgrad: bool) -> Vec<[f64; 3]> {
     let (mut m, mut v, mut largest) = ([0.0; 3], [0.0; 3], [0.0f64; 3]);

@@ -32,7 +32,7 @@ struct Phase {
 }
 
 impl OneCycleLr {
-    /// The highest rate and the number of all steps (at least 2). The rise takes 0.3 of them.
+    /// The highest rate and the number of all steps (at least 1). The rise takes 0.3 of them.
     pub fn new(max: f64, steps: u32) -> Self {
         Self {
             max,

@@ -1,5 +1,7 @@
 //! Drives recorded training steps with the reference interpreter.
 
+pub(crate) mod by_hand;
+
 use wgrad_core::interpret::{self, Environment};
 use wgrad_core::vars::InitContext;
 use wgrad_core::{Array, F32, Graph, Init, Mode, Tensor, U32, Var, Vars};

@@ -28,14 +28,15 @@ pub mod prelude {
     pub use wgrad_data::{DataError, Dataset, Labelled, Loader, TensorDataset, breast_cancer, digits, mnist};
     pub use wgrad_gpu::{AdapterInfo, AdapterKind, Gpu, Outputs, Program, State};
     pub use wgrad_nn::{
-        AttentionMask, AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNorm3d, Bilinear, Bottleneck, Conv1d,
-        Conv1dConfig, Conv2d, Conv2dConfig, Conv3d, Conv3dConfig, DropPath, Dropout, Dropout1d, Dropout2d,
-        Elu, Embedding, Flatten, Gelu, GlobalAvgPool2d, GroupNorm, Gru, Identity, InstanceNorm1d,
-        InstanceNorm2d, InvertedResidual, KvCache, LayerNorm, LeakyRelu, Linear, LinearConfig, Lstm,
-        MaxPool2d, Module, MultiHeadAttention, RecurrentConfig, Relu, ResidualBlock, RmsNorm, Rnn,
-        RotaryEmbedding, Sequential, Sigmoid, Silu, SinusoidalPositions, Softplus, Tanh, TransformerConfig,
-        TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer, init,
-        models,
+        AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AttentionMask, AvgPool1d, AvgPool2d,
+        BatchNorm1d, BatchNorm2d, BatchNorm3d, Bilinear, Bottleneck, Conv1d, Conv1dConfig, Conv2d,
+        Conv2dConfig, Conv3d, Conv3dConfig, ConvTranspose1d, ConvTranspose1dConfig, ConvTranspose2d,
+        ConvTranspose2dConfig, DropPath, Dropout, Dropout1d, Dropout2d, Elu, Embedding, Flatten, Gelu,
+        GlobalAvgPool2d, GroupNorm, Gru, Identity, InstanceNorm1d, InstanceNorm2d, InvertedResidual, KvCache,
+        LayerNorm, LeakyRelu, Linear, LinearConfig, Lstm, MaxPool2d, Module, MultiHeadAttention,
+        RecurrentConfig, Relu, ResidualBlock, RmsNorm, Rnn, RotaryEmbedding, Sequential, Sigmoid, Silu,
+        SinusoidalPositions, Softplus, Tanh, TransformerConfig, TransformerDecoder, TransformerDecoderLayer,
+        TransformerEncoder, TransformerEncoderLayer, init, models,
     };
     pub use wgrad_optim::{
         Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaging, ChainedLr, ConstantLr, Cosine,
@@ -45,4 +46,23 @@ pub mod prelude {
     };
     pub use wgrad_train::{Objective, Patience, Report, Trainer};
     pub use wgrad_weights::{LoadReport, Weights, WeightsError};
+}
+
+/// The code in the book is tested like any other.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../docs/book/src/getting-started.md")]
+    mod getting_started {}
+    #[doc = include_str!("../docs/book/src/recording.md")]
+    mod recording {}
+    #[doc = include_str!("../docs/book/src/training.md")]
+    mod training {}
+    #[doc = include_str!("../docs/book/src/data.md")]
+    mod data {}
+    #[doc = include_str!("../docs/book/src/operations.md")]
+    mod operations {}
+    #[doc = include_str!("../docs/book/src/compiler.md")]
+    mod compiler {}
+    #[doc = include_str!("../docs/book/src/formulas.md")]
+    mod formulas {}
 }

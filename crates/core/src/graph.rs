@@ -188,17 +188,7 @@ impl Graph {
     /// Gives a variable a new value at the end of the step.
     #[track_caller]
     pub fn assign(&self, var: &Var, value: &Tensor) {
-        if !value.is_valid() {
-            return;
-        }
-        if value.spec() != *var.spec() {
-            let message =
-                format!("variable `{}` is {}, the new value {}", var.name(), var.spec(), value.spec());
-            self.fail("assign", message);
-            return;
-        }
-        if !value.graph().same(self) {
-            self.fail("assign", format!("the new value of `{}` is in another graph", var.name()));
+        if !self.can_assign(var, value) {
             return;
         }
         self.var(var);
@@ -210,6 +200,52 @@ impl Graph {
             return;
         }
         recording.assigns.push((var.clone(), value.id()));
+    }
+
+    /// Gives a variable a new value at the end of the step, computed from the one it would have otherwise.
+    /// Unlike assignments, updates of one step follow each other: a running average moves once for each
+    /// call of its layer.
+    ///
+    /// ```
+    /// use wgrad_core::{F32, Graph, Init, Mode, TensorSpec, Vars, interpret};
+    /// let (graph, vars) = (Graph::new(Mode::Train), Vars::new());
+    /// let count = vars.buffer("count", TensorSpec::new(F32, []), Init::constant(0.0));
+    /// graph.update(&count, |count| count + 1.0);
+    /// graph.update(&count, |count| count + 1.0);
+    /// let mut environment = interpret::Environment::new();
+    /// interpret::step(&graph.recording(), &mut environment, &[]);
+    /// assert_eq!(environment["count"].item(), 2.0);
+    /// ```
+    #[track_caller]
+    pub fn update(&self, var: &Var, update: impl FnOnce(&Tensor) -> Tensor) {
+        let position = self.lock().assigns.iter().position(|(known, _)| known.name() == var.name());
+        let Some(position) = position else {
+            return self.assign(var, &update(&self.var(var)));
+        };
+        let pending = self.lock().assigns[position].1;
+        let value = update(&self.tensor(pending));
+        if self.can_assign(var, &value) {
+            self.lock().assigns[position].1 = value.id();
+        }
+    }
+
+    /// Whether a variable can have a value; anything else is reported.
+    #[track_caller]
+    fn can_assign(&self, var: &Var, value: &Tensor) -> bool {
+        if !value.is_valid() {
+            return false;
+        }
+        if value.spec() != *var.spec() {
+            let message =
+                format!("variable `{}` is {}, the new value {}", var.name(), var.spec(), value.spec());
+            self.fail("assign", message);
+            return false;
+        }
+        if !value.graph().same(self) {
+            self.fail("assign", format!("the new value of `{}` is in another graph", var.name()));
+            return false;
+        }
+        true
     }
 
     /// A tensor of host values. The error of a wrong number of values is reported at compile.

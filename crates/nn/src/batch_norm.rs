@@ -12,8 +12,8 @@ use crate::init::{ones, zeros};
 ///
 /// In training, mean and (biased) variance are the batch's, and the running statistics move towards them:
 /// running ← (1 − momentum)·running + momentum·batch, with the unbiased variance. In evaluation the
-/// running statistics are used. One layer is called once per training step, since a variable takes one
-/// new value in each.
+/// running statistics are used. A layer that is called several times in one step moves them as often, one
+/// batch after the other.
 ///
 /// Variables: `weight` (1) and `bias` (0), buffers `running_mean` (0), `running_var` (1), all \[C\], and
 /// `num_batches_tracked` (u32 scalar).
@@ -90,10 +90,9 @@ impl BatchNorm {
         let count = (x.numel() / x.dim(1).max(1)) as f64;
         let unbiased = &var * (count / (count - 1.0));
         for (running, batch) in [(&self.running_mean, &mean), (&self.running_var, &unbiased)] {
-            let moved = graph.var(running) * (1.0 - self.momentum) + batch * self.momentum;
-            graph.assign(running, &moved);
+            graph.update(running, |running| running * (1.0 - self.momentum) + batch * self.momentum);
         }
-        graph.assign(&self.batches, &(graph.var(&self.batches) + 1.0));
+        graph.update(&self.batches, |batches| batches + 1.0);
         (mean, var)
     }
 }

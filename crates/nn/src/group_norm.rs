@@ -61,7 +61,8 @@ impl Module for GroupNorm {
                 format!("the {channels} channels of `{name}` cannot be divided into {groups} groups");
             return x.fail("group_norm", message);
         }
-        normalize(x, groups, Some([&self.weight, &self.bias]), self.eps)
+        let (weight, bias) = (x.graph().var(&self.weight), x.graph().var(&self.bias));
+        x.group_norm(groups, Some(&weight), Some(&bias), self.eps)
     }
 }
 
@@ -127,7 +128,13 @@ impl Module for InstanceNorm {
             let message = format!("needs more than one position per channel, got {}", x.spec());
             return x.fail("instance_norm", message);
         }
-        normalize(x, self.channels, self.affine.as_ref().map(|[weight, bias]| [weight, bias]), self.eps)
+        match &self.affine {
+            Some([weight, bias]) => {
+                let (weight, bias) = (x.graph().var(weight), x.graph().var(bias));
+                x.instance_norm(Some(&weight), Some(&bias), self.eps)
+            }
+            None => x.instance_norm(None, None, self.eps),
+        }
     }
 }
 
@@ -136,21 +143,4 @@ fn refuse(x: &Tensor, name: &str, channels: usize) -> Option<String> {
     let shape = x.shape();
     let fits = shape.rank() >= 2 && shape[1] == channels;
     (!fits).then(|| format!("`{name}` needs an input [N, {channels}, …], got {}", x.spec()))
-}
-
-#[track_caller]
-fn normalize(x: &Tensor, groups: usize, affine: Option<[&Var; 2]>, eps: f64) -> Tensor {
-    let (graph, shape) = (x.graph(), x.shape());
-    if !x.is_valid() {
-        return x.clone();
-    }
-    let size = shape[1..].iter().product::<usize>().checked_div(groups).unwrap_or(0);
-    let normal = x.reshape([shape[0], groups, size]).layer_norm(-1, None, None, eps);
-    let normal = if normal.is_valid() { normal.reshape(&shape) } else { normal };
-    let per_channel =
-        |var: &Var| graph.var(var).reshape([&[shape[1]], &vec![1; shape.rank() - 2][..]].concat());
-    match affine {
-        Some([weight, bias]) => normal * per_channel(weight) + per_channel(bias),
-        None => normal,
-    }
 }

@@ -11,6 +11,7 @@ mod batch_norm;
 mod bilinear;
 mod blocks;
 mod conv;
+mod conv_transpose;
 mod dropout;
 mod embedding;
 mod flatten;
@@ -35,6 +36,10 @@ pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d};
 pub use bilinear::Bilinear;
 pub use blocks::{Bottleneck, InvertedResidual, ResidualBlock};
 pub use conv::{Conv, Conv1d, Conv1dConfig, Conv2d, Conv2dConfig, Conv3d, Conv3dConfig, ConvConfig};
+pub use conv_transpose::{
+    ConvTranspose, ConvTranspose1d, ConvTranspose1dConfig, ConvTranspose2d, ConvTranspose2dConfig,
+    ConvTranspose3d, ConvTranspose3dConfig, ConvTransposeConfig,
+};
 pub use dropout::{AlphaDropout, ChannelDropout, DropPath, Dropout, Dropout1d, Dropout2d, Dropout3d};
 pub use embedding::Embedding;
 pub use flatten::Flatten;
@@ -43,7 +48,11 @@ pub use identity::Identity;
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, LinearConfig};
 pub use module::{Module, Sequential};
-pub use pool::{AvgPool2d, GlobalAvgPool2d, MaxPool2d};
+pub use pool::{
+    AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
+    AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, AvgPool, AvgPool1d, AvgPool2d, AvgPool3d,
+    GlobalAvgPool2d, LpPool, LpPool1d, LpPool2d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
+};
 pub use recurrent::{Gru, Lstm, RecurrentConfig, Rnn};
 pub use rms_norm::RmsNorm;
 pub use transformer::{

@@ -49,7 +49,6 @@ impl Module for RmsNorm {
             return x.fail("rms_norm", format!("{message}, got {}", x.spec()));
         }
         let axes: Vec<usize> = (shape.rank() - normalized.rank()..shape.rank()).collect();
-        let scale = (x.square().mean_keep(&axes[..]) + self.eps).rsqrt();
-        x * scale * x.graph().var(&self.weight)
+        x.rms_norm(&axes[..], Some(&x.graph().var(&self.weight)), self.eps)
     }
 }

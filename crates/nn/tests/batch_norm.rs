@@ -5,8 +5,8 @@ mod reference;
 
 use reference::{array, assert_close, eval, noise, run, scrambled};
 use wgrad_core::interpret::Environment;
-use wgrad_core::{Array, Mode, Vars};
-use wgrad_nn::{BatchNorm1d, BatchNorm2d, Conv2dConfig, ResidualBlock};
+use wgrad_core::{Array, Mode, Tensor, Vars};
+use wgrad_nn::{BatchNorm1d, BatchNorm2d, Conv2dConfig, Module, ResidualBlock};
 
 const MOMENTUM: f64 = 0.125;
 const EPS: f64 = 1.0 / 1024.0;
@@ -65,6 +65,22 @@ fn training_for_several_steps_then_evaluation() {
         assert_close(&y, &normalize(&x, &mean, &var, EPS, &state, ""), 1e-6);
         state.remove("x");
         assert!(state.iter().all(|(name, value)| before[name] == *value), "evaluation changed the state");
+    }
+}
+
+#[test]
+fn two_calls_in_one_step_move_the_statistics_twice() {
+    let vars = Vars::new();
+    let layer = BatchNorm1d::new(&vars, 2).momentum(MOMENTUM).eps(EPS);
+    let (mut twice, x) = (scrambled(&vars), noise([6, 2], 31));
+    let mut once = twice.clone();
+    let shifted = |x: &Tensor| layer.forward(&(x + 1.0));
+    let both = |x: &Tensor| layer.forward(x) + shifted(x) * 0.0;
+    let first = run(Mode::Train, &both, &x, &mut twice);
+    assert_close(&first, &run(Mode::Train, &layer, &x, &mut once), 1e-12);
+    run(Mode::Train, &shifted, &x, &mut once);
+    for name in ["running_mean", "running_var", "num_batches_tracked"] {
+        assert_close(&twice[name], &once[name], 1e-12);
     }
 }
 

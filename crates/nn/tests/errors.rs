@@ -28,7 +28,11 @@ fn shapes_that_do_not_fit() {
     refused(&fc, &[2, 4], &["linear", "`fc.weight` needs 5 features along the last axis", "f32[2, 4]"]);
     refused(&fc, &[], &["linear", "f32[]"]);
     let conv = Conv2d::new(vars.sub("conv"), 3, 8, 3);
-    refused(&conv, &[2, 4, 9, 9], &["conv2d", "`conv.weight` needs an input [N, 3, H, W]", "f32[2, 4, 9, 9]"]);
+    refused(
+        &conv,
+        &[2, 4, 9, 9],
+        &["conv2d", "`conv.weight` needs an input [N, 3, H, W]", "f32[2, 4, 9, 9]"],
+    );
     refused(&conv, &[3, 9, 9], &["f32[3, 9, 9]"]);
     refused(&conv, &[2, 3, 2, 9], &["reaches over 3 elements does not fit 2"]);
     let norm = BatchNorm2d::new(vars.sub("bn"), 3);

@@ -5,9 +5,11 @@ mod reference;
 
 use reference::{noise, scrambled};
 use wgrad_core::interpret::{Environment, evaluate};
-use wgrad_core::{Array, F32, Graph, Mode, Vars};
+use wgrad_core::{Array, F32, Graph, Mode, Tensor, Vars};
 use wgrad_nn::{
-    BatchNorm2d, Conv2dConfig, Embedding, LayerNorm, Linear, Module, MultiHeadAttention, ResidualBlock,
+    AttentionMask, BatchNorm2d, Bottleneck, Conv2dConfig, ConvTranspose2dConfig, Embedding, GroupNorm,
+    InvertedResidual, LayerNorm, Linear, Module, MultiHeadAttention, RecurrentConfig, ResidualBlock, RmsNorm,
+    RotaryEmbedding, TransformerConfig,
 };
 
 /// Compares the gradient of a random projection of the output, with respect to the input and every
@@ -90,5 +92,68 @@ fn residual_block() {
     for (outputs, stride) in [(2, 1), (3, 2)] {
         let vars = Vars::new();
         check(&vars, &ResidualBlock::new(&vars, 2, outputs, stride), noise([2, 2, 4, 3], 6));
+    }
+}
+
+#[test]
+fn transposed_convolution() {
+    let vars = Vars::new();
+    let layer =
+        ConvTranspose2dConfig::new(4, 2, 3).stride(2).padding(1).output_padding(1).groups(2).build(&vars);
+    check(&vars, &layer, noise([2, 4, 2, 3], 2));
+}
+
+#[test]
+fn norms_of_groups_and_squares() {
+    let vars = Vars::new();
+    check(&vars, &GroupNorm::new(&vars, 2, 4), noise([2, 4, 3], 3));
+    let vars = Vars::new();
+    check(&vars, &RmsNorm::new(&vars, [4]), noise([2, 3, 4], 3));
+}
+
+#[test]
+fn recurrent_layers() {
+    let config = RecurrentConfig::new(2, 3).layers(2).bidirectional();
+    let x = noise([2, 3, 2], 4);
+    let vars = Vars::new();
+    check(&vars, &config.clone().rnn(&vars), x.clone());
+    let vars = Vars::new();
+    check(&vars, &config.clone().lstm(&vars), x.clone());
+    let vars = Vars::new();
+    check(&vars, &config.gru(&vars), x);
+}
+
+#[test]
+fn rotary_attention() {
+    let vars = Vars::new();
+    let layer = MultiHeadAttention::new(&vars, 4, 2).causal().rotary(RotaryEmbedding::new(2, 3));
+    check(&vars, &layer, noise([2, 3, 4], 5));
+}
+
+#[test]
+fn transformer_blocks() {
+    for norm_first in [false, true] {
+        let config = TransformerConfig::new(4, 2).feedforward(5).dropout(0.0).activation(Tensor::gelu);
+        let config = if norm_first { config.norm_first().final_norm() } else { config };
+        let vars = Vars::new();
+        let (encoder, decoder) =
+            (config.encoder(vars.sub("encoder"), 1), config.decoder(vars.sub("decoder"), 1));
+        let both = |x: &Tensor| {
+            let memory = encoder.forward(&x.slice(1, 1..3));
+            decoder.forward(x, &memory, &AttentionMask::causal(), &AttentionMask::none())
+        };
+        check(&vars, &both, noise([2, 3, 4], 6));
+    }
+}
+
+#[test]
+fn deep_and_inverted_blocks() {
+    let vars = Vars::new();
+    check(&vars, &Bottleneck::new(&vars, 2, 2, 2), noise([2, 2, 4, 3], 6));
+    for (inputs, expand, variables) in [(3, 2, 9), (2, 1, 6)] {
+        let vars = Vars::new();
+        let block = InvertedResidual::new(&vars, inputs, 3, 1, expand);
+        assert_eq!(vars.parameters().len(), variables);
+        check(&vars, &block, noise([2, inputs, 4, 3], 6));
     }
 }

@@ -85,9 +85,9 @@ fn xavier() {
 #[test]
 fn he() {
     for (fan, side) in [(Fan::In, 1080.0), (Fan::Out, 1440.0)] {
-        let x = values(&init::he_normal(fan, Nonlinearity::Relu), &SHAPE);
+        let x = values(&init::kaiming_normal(fan, Nonlinearity::Relu), &SHAPE);
         assert_moments(&x, 0.0, 2.0 / side, NORMAL);
-        let x = values(&init::he_uniform(fan, Nonlinearity::LeakyRelu(0.5)), &SHAPE);
+        let x = values(&init::kaiming_uniform(fan, Nonlinearity::LeakyRelu(0.5)), &SHAPE);
         assert_moments(&x, 0.0, 2.0 / 1.25 / side, UNIFORM);
     }
 }
@@ -167,9 +167,12 @@ fn vectors_have_no_fan() {
     let all = [
         init::xavier_normal(1.0),
         init::xavier_uniform(1.0),
-        init::he_normal(Fan::In, Nonlinearity::Relu),
-        init::he_uniform(Fan::Out, Nonlinearity::Relu),
+        init::kaiming_normal(Fan::In, Nonlinearity::Relu),
+        init::kaiming_uniform(Fan::Out, Nonlinearity::Relu),
         init::orthogonal(1.0),
+        init::eye(),
+        init::dirac(1),
+        init::sparse(0.5, 1.0),
         init::trunc_normal(0.0, 1.0, 2.0, -2.0),
         init::trunc_normal(0.0, -1.0, -2.0, 2.0),
     ];
@@ -180,5 +183,37 @@ fn vectors_have_no_fan() {
         assert!(!init.record(&cx).is_valid());
         let error = graph.recording().check().expect_err("a vector has no fan").to_string();
         assert!(error.contains("`fc.bias`"), "{error}");
+    }
+}
+
+#[test]
+fn identities() {
+    let x = values(&init::eye(), &[3, 5]);
+    assert_eq!(x, reference::array([3, 5], |index| f64::from(index[0] == index[1])));
+    // Two groups of three outputs from two inputs: the first two outputs of each group hand a channel on.
+    let x = values(&init::dirac(2), &[6, 2, 3, 4]);
+    let one = |index: &[usize]| index[0] % 3 == index[1] && index[2..] == [1, 2];
+    assert_eq!(x, reference::array([6, 2, 3, 4], |index| f64::from(one(index))));
+    assert_eq!(x.data.iter().sum::<f64>(), 4.0);
+}
+
+#[test]
+fn sparse_columns() {
+    let (rows, columns) = (200, 300);
+    let x = values(&init::sparse(0.101, 0.5), &[rows, columns]);
+    let mut kept = vec![];
+    for column in 0..columns {
+        let values: Vec<f64> = (0..rows).map(|row| x.at(&[row, column])).filter(|&x| x != 0.0).collect();
+        // 0.101 · 200 zeros, rounded up.
+        assert_eq!(values.len(), rows - 21);
+        kept.extend(values);
+    }
+    assert_moments(&Array::new(F32, [kept.len()], kept), 0.0, 0.25, NORMAL);
+    // Every row is as likely to be picked: 300 columns with 21 of 200 rows each.
+    let share = 21.0 / 200.0;
+    for row in 0..rows {
+        let zeros = (0..columns).filter(|&column| x.at(&[row, column]) == 0.0).count() as f64;
+        let sigma = (columns as f64 * share * (1.0 - share)).sqrt();
+        assert!((zeros - columns as f64 * share).abs() < 5.0 * sigma, "row {row} has {zeros} zeros");
     }
 }

@@ -7,8 +7,10 @@ use reference::{array, assert_close, eval, noise, run, scrambled};
 use wgrad_core::ops::Window;
 use wgrad_core::{Array, Graph, Mode, Tensor, U32, Vars};
 use wgrad_nn::{
-    AvgPool2d, Bilinear, Conv1dConfig, Conv2d, Conv2dConfig, Conv3dConfig, Elu, Embedding, Flatten, Gelu,
-    GlobalAvgPool2d, LeakyRelu, Linear, MaxPool2d, Module, Relu, Sequential, Sigmoid, Silu, Softplus, Tanh,
+    AdaptiveAvgPool1d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool3d, AvgPool1d, AvgPool2d,
+    AvgPool3d, Bilinear, Conv1dConfig, Conv2d, Conv2dConfig, Conv3dConfig, ConvTranspose2dConfig, Elu,
+    Embedding, Flatten, Gelu, GlobalAvgPool2d, LeakyRelu, Linear, LpPool1d, MaxPool1d, MaxPool2d, MaxPool3d,
+    Module, Relu, Sequential, Sigmoid, Silu, Softplus, Tanh,
 };
 
 /// f64 rounding of short sums.
@@ -157,6 +159,69 @@ fn pooling() {
     }
     let global = array([2, 3], |nc| (0..42).map(|i| x.at(&[nc[0], nc[1], i / 6, i % 6])).sum::<f64>() / 42.0);
     assert_close(&eval(&GlobalAvgPool2d, &x, &Default::default()), &global, EXACT);
+}
+
+/// Each input times the kernel, added up where it lands.
+#[test]
+fn transposed_convolution() {
+    for (groups, stride, padding, output_padding, dilation) in
+        [(1, 1, 0, 0, 1), (1, 2, 1, 1, 1), (2, 3, 1, 2, 2), (1, 2, 0, 1, 2)]
+    {
+        let vars = Vars::new();
+        let config = ConvTranspose2dConfig::new(4, 6, 3).stride(stride).padding(padding).dilation(dilation);
+        let layer = config.output_padding(output_padding).groups(groups).build(vars.sub("up"));
+        let state = scrambled(&vars);
+        let (weight, bias) = (&state["up.weight"], &state["up.bias"]);
+        let x = noise([2, 4, 3, 5], 3);
+        let extent = |n: usize| (n - 1) * stride + dilation * 2 + output_padding + 1 - 2 * padding;
+        let mut expected = array([2, 6, extent(3), extent(5)], |index| bias.data[index[1]]);
+        let shape = expected.shape().clone();
+        array([2, 4, 3, 5], |i| {
+            for (o, kh, kw) in (0..6).flat_map(|o| (0..9).map(move |k| (o, k / 3, k % 3))) {
+                let target = |at: usize, k: usize| (at * stride + k * dilation).checked_sub(padding);
+                let (Some(h), Some(w)) = (target(i[2], kh), target(i[3], kw)) else { continue };
+                if h < shape[2] && w < shape[3] && o / (6 / groups) == i[1] / (4 / groups) {
+                    let at = ((i[0] * 6 + o) * shape[2] + h) * shape[3] + w;
+                    expected.data[at] += x.at(i) * weight.at(&[i[1], o % (6 / groups), kh, kw]);
+                }
+            }
+            0.0
+        });
+        assert_close(&eval(&layer, &x, &state), &expected, EXACT);
+    }
+}
+
+#[test]
+fn pooling_of_sequences_and_volumes() {
+    let state = Default::default();
+    let x = Array::new(wgrad_core::F32, [1, 1, 5], vec![1.0, 5.0, 2.0, 4.0, 3.0]);
+    let table: [(&dyn Module, &[f64]); 8] = [
+        (&MaxPool1d::new(2), &[5.0, 4.0]),
+        (&MaxPool1d::new(2).ceil_mode(), &[5.0, 4.0, 3.0]),
+        (&MaxPool1d::new(2).stride(1).dilation(2), &[2.0, 5.0, 3.0]),
+        (&AvgPool1d::new(2).padding(1), &[0.5, 3.5, 3.5]),
+        (&AvgPool1d::new(2).padding(1).exclude_padding(), &[1.0, 3.5, 3.5]),
+        (&AdaptiveAvgPool1d::new([2]), &[8.0 / 3.0, 3.0]),
+        (&AdaptiveMaxPool1d::new([2]), &[5.0, 4.0]),
+        (&LpPool1d::new(2.0, 2), &[26f64.sqrt(), 20f64.sqrt()]),
+    ];
+    for (module, expected) in table {
+        let expected = Array::new(wgrad_core::F32, [1, 1, expected.len()], expected.to_vec());
+        assert_close(&eval(module, &x, &state), &expected, ROUNDED);
+    }
+    let x = noise([2, 3, 4, 4, 6], 5);
+    let boxes = |combine: &dyn Fn(f64, f64) -> f64| {
+        array([2, 3, 2, 2, 3], |i| {
+            let corner = |k: usize| [i[0], i[1], 2 * i[2] + k / 4, 2 * i[3] + k / 2 % 2, 2 * i[4] + k % 2];
+            (1..8).fold(x.at(&corner(0)), |all, k| combine(all, x.at(&corner(k))))
+        })
+    };
+    let (largest, sum) = (boxes(&f64::max), boxes(&|a, b| a + b));
+    let mean = Array { data: sum.data.iter().map(|sum| sum / 8.0).collect(), ..sum };
+    assert_close(&eval(&MaxPool3d::new(2), &x, &state), &largest, EXACT);
+    assert_close(&eval(&AdaptiveMaxPool3d::new([2, 2, 3]), &x, &state), &largest, EXACT);
+    assert_close(&eval(&AvgPool3d::new(2), &x, &state), &mean, EXACT);
+    assert_close(&eval(&AdaptiveAvgPool3d::new([2, 2, 3]), &x, &state), &mean, EXACT);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::f64::consts::{PI, SQRT_2};
 
+use wgrad_core::interpret::{Environment, evaluate};
 use wgrad_core::vars::InitContext;
-use wgrad_core::{F32, Init, Tensor};
+use wgrad_core::{F32, Graph, Init, Tensor};
 
 /// Every element the same.
 pub fn constant(value: f64) -> Init {
@@ -53,14 +54,26 @@ pub(super) fn record_uniform(cx: &InitContext<'_>, low: f64, high: f64) -> Tenso
     (cx.random_bits(0).bits_to_uniform() * (high - low) + low).cast(cx.dtype)
 }
 
-/// Box and Muller (1958): √(−2·ln u)·cos θ is normal for u uniform in (0, 1] and θ in a full circle.
 #[track_caller]
 pub(super) fn record_normal(cx: &InitContext<'_>, mean: f64, std: f64) -> Tensor {
-    let (first, second) = (cx.random_bits(0).bits_to_uniform(), cx.random_bits(1).bits_to_uniform());
+    (standard_normal(&cx.random_bits(0), &cx.random_bits(1)) * std + mean).cast(cx.dtype)
+}
+
+/// Box and Muller (1958): √(−2·ln u)·cos θ is normal for u uniform in (0, 1] and θ in a full circle.
+#[track_caller]
+pub(crate) fn standard_normal(first: &Tensor, second: &Tensor) -> Tensor {
+    let (first, second) = (first.bits_to_uniform(), second.bits_to_uniform());
     // A device's logarithm near 1 may come out on the wrong side of 0, and its cosine is best in [−π, π).
     let radius = ((1.0 - first).log() * -2.0).maximum(0.0).sqrt();
     let angle = (second - 0.5) * (2.0 * PI);
-    (radius * angle.cos() * std + mean).cast(cx.dtype)
+    radius * angle.cos()
+}
+
+/// What an initializer records, evaluated here: for structures that a device is bad at.
+pub(super) fn evaluated(cx: &InitContext<'_>, record: impl Fn(&InitContext<'_>) -> Tensor) -> Vec<f64> {
+    let scratch = Graph::new(cx.graph.mode());
+    let value = record(&InitContext { graph: &scratch, ..*cx });
+    evaluate(&scratch.recording(), &Environment::new()).swap_remove(value.id().index()).data
 }
 
 /// The inverse of the error function in single precision: Giles, "Approximating the erfinv function",

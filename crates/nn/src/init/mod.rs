@@ -13,10 +13,13 @@
 mod distribution;
 mod orthogonal;
 mod scaled;
+mod structured;
 
+pub(crate) use distribution::standard_normal;
 pub use distribution::{constant, normal, ones, trunc_normal, uniform, zeros};
 pub use orthogonal::orthogonal;
 pub use scaled::{
     Fan, Nonlinearity, calculate_gain, kaiming_normal, kaiming_normal as he_normal, kaiming_uniform,
     kaiming_uniform as he_uniform, xavier_normal, xavier_uniform,
 };
+pub use structured::{dirac, eye, sparse};

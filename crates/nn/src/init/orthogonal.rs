@@ -1,10 +1,8 @@
 //! Orthogonal initialization.
 
-use wgrad_core::interpret::{Environment, evaluate};
-use wgrad_core::vars::InitContext;
-use wgrad_core::{Array, Graph, Init};
+use wgrad_core::{Array, Init};
 
-use super::distribution::record_normal;
+use super::distribution::{evaluated, record_normal};
 
 /// A random (semi-)orthogonal matrix times a gain (Saxe, McClelland and Ganguli, 2014): uniformly
 /// distributed over all such matrices. Axes after the first count as one: of the rows and columns of
@@ -19,7 +17,7 @@ pub fn orthogonal(gain: f64) -> Init {
             return cx.graph.fail("orthogonal", message);
         }
         let (rows, columns) = (cx.shape[0], cx.shape[1..].iter().product::<usize>());
-        let samples = normals(cx);
+        let samples = evaluated(cx, |cx| record_normal(cx, 0.0, 1.0));
         let at = |row: usize, column: usize| samples[row * columns + column];
         // Orthonormalize whichever are fewer: rows or columns.
         let wide = rows <= columns;
@@ -30,14 +28,6 @@ pub fn orthogonal(gain: f64) -> Init {
         let data = (0..rows * columns).map(|i| gain * value(i / columns, i % columns)).collect();
         cx.graph.constant_array(Array::new(cx.dtype, cx.shape, data))
     })
-}
-
-/// Independent normal numbers for the variable, evaluated here.
-fn normals(cx: &InitContext<'_>) -> Vec<f64> {
-    let scratch = Graph::new(cx.graph.mode());
-    let samples = record_normal(&InitContext { graph: &scratch, ..*cx }, 0.0, 1.0);
-    let mut values = evaluate(&scratch.recording(), &Environment::new());
-    values.swap_remove(samples.id().index()).data
 }
 
 /// Gram and Schmidt, each vector freed from its predecessors twice, which makes them orthogonal to

@@ -1,10 +1,15 @@
 //! What the benchmarks share: programs on values that stay the same from framework to framework, run many
 //! times and waited for once.
 //!
-//! [`training`] holds the training steps, [`Work`] runs a program. Submissions are timed from the first
+//! [`training`] holds the training steps and [`kernels`] single operations, [`Work`] runs a program. Submissions are timed from the first
 //! call to the arrival of the last result, so that a figure is the time the device needs and not the way to
 //! it and back.
 
+pub mod chart;
+pub mod growth;
+pub mod kernels;
+pub mod roofline;
+pub mod trace;
 pub mod training;
 
 use std::sync::Arc;
@@ -81,7 +86,7 @@ impl Work {
     }
 
     /// The next batch, in staging memory, written as a loader would.
-    fn batch(&mut self) -> Result<Batch, BatchError> {
+    pub fn batch(&mut self) -> Result<Batch, BatchError> {
         if self.batches.is_empty() {
             return Ok(Batch::new());
         }

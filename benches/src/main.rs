@@ -4,18 +4,33 @@ use std::time::{Duration, Instant};
 
 use wgrad::gpu::Counters;
 use wgrad::prelude::*;
-use wgrad_benches::{Error, Training, Work};
+use wgrad_benches::growth::growth;
+use wgrad_benches::roofline::roofline;
+use wgrad_benches::trace::trace;
+use wgrad_benches::{Error, Training, Work, chart};
 use wgrad_measure::{Device, Model, Report};
 
-const USAGE: &str = "usage: wgrad-benches steps MODEL SECONDS | explain MODEL";
+const USAGE: &str = "usage: wgrad-benches steps MODEL SECONDS | explain MODEL | trace FILE MODEL… | \
+                     kernels [FILTER] | growth CHART.svg";
 
 fn main() -> Result<(), Error> {
     let start = Instant::now();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words[..] {
+    match &words[..] {
         ["steps", model, seconds] => println!("{}", steps(start, model.parse()?, seconds.parse()?)?.line()?),
         ["explain", model] => println!("{}", Work::training(&Gpu::new()?, model.parse()?)?.program.explain()),
+        ["trace", file, models @ ..] => {
+            let models = models.iter().map(|model| model.parse()).collect::<Result<Vec<Model>, _>>()?;
+            std::fs::write(file, trace(&models)?)?;
+        }
+        ["kernels"] => println!("{}", roofline("")?),
+        ["kernels", filter] => println!("{}", roofline(filter)?),
+        ["growth", file] => {
+            let series = growth()?;
+            series.iter().for_each(|series| println!("{}", series.table()));
+            chart::write(&series, file.as_ref())?;
+        }
         _ => return Err(USAGE.into()),
     }
     Ok(())

@@ -60,6 +60,16 @@ impl Training {
         }
     }
 
+    /// The batch of inputs.
+    pub fn input(&self) -> &TensorSpec {
+        &self.input
+    }
+
+    /// The batch of targets.
+    pub fn target(&self) -> &TensorSpec {
+        &self.target
+    }
+
     /// Numbers that the model holds, running statistics included and counters not; to be asked before the
     /// step is recorded.
     pub fn parameters(&self) -> usize {

@@ -30,6 +30,21 @@ pub(crate) enum Bench {
         /// How long to measure each model in each of the two modes.
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
+        /// Instead of measuring, write a step's kernels as a trace for Chrome or Perfetto.
+        #[arg(long)]
+        trace: Option<PathBuf>,
+    },
+    /// Single operations beside the adapter's own measured peaks.
+    Kernels {
+        /// Only those whose name contains this.
+        #[arg(default_value = "")]
+        filter: String,
+    },
+    /// How the time of a step grows with batch, width, depth and sequence, and compiling with nodes.
+    Growth {
+        /// Where the chart goes.
+        #[arg(long, default_value = "growth.svg")]
+        chart: PathBuf,
     },
     /// The same training steps in Burn, candle and, where there is one, PyTorch, in turn with wgrad's.
     Peers {
@@ -62,7 +77,15 @@ pub(crate) enum Bench {
 pub(crate) fn bench(task: Bench) -> Result<()> {
     vulkan::ensure_driver()?;
     match task {
-        Bench::Steps { models, json, seconds } => steps::steps(&all_if_none(models), seconds, json),
+        Bench::Steps { models, trace: Some(file), .. } => {
+            let models = all_if_none(models);
+            run(ours()?.command().arg("trace").arg(file).args(models.iter().map(|model| model.name())))
+        }
+        Bench::Steps { models, json, seconds, trace: None } => {
+            steps::steps(&all_if_none(models), seconds, json)
+        }
+        Bench::Kernels { filter } => run(ours()?.command().args(["kernels", &filter])),
+        Bench::Growth { chart } => run(ours()?.command().arg("growth").arg(chart)),
         Bench::Peers { models, rounds, seconds, python, target_dir, no_burn } => {
             let mut frameworks = vec![ours()?];
             let target = target_dir.unwrap_or_else(|| target().join("peers"));

@@ -25,16 +25,23 @@ impl Program {
         Self { framework, command: vec![interpreter.into(), script.into()] }
     }
 
+    /// The program, still without arguments.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.command[0]);
+        // Mesa's device-select layer looks for a display and complains where there is none.
+        command.args(&self.command[1..]).env("NODEVICE_SELECT", "1");
+        command
+    }
+
     /// Measures a model for some seconds a mode; 0 for the first step alone. Everything that the driver and
     /// the framework keep on disk goes to `caches`.
     pub(crate) fn steps(&self, model: Model, seconds: f64, caches: &Path) -> Result<Report> {
-        let mut command = Command::new(&self.command[0]);
-        command.args(&self.command[1..]).args(["steps", model.name(), &seconds.to_string()]);
+        let mut command = self.command();
+        command.args(["steps", model.name(), &seconds.to_string()]);
         for variable in ["MESA_SHADER_CACHE_DIR", "XDG_CACHE_HOME", "HOME"] {
             command.env(variable, caches);
         }
-        // Mesa's device-select layer looks for a display and complains where there is none.
-        command.env("NODEVICE_SELECT", "1").current_dir(caches);
+        command.current_dir(caches);
         let text = line(&command);
         eprintln!("$ {text}");
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();

@@ -26,9 +26,18 @@ fn main() -> Result<(), Error> {
             let loss = |net: &Perceptron, input: Tensor<2>, target: Tensor<2>| {
                 MseLoss::new().forward(net.forward(input), target, Reduction::Mean)
             };
-            run.train(Perceptron::new(&[2, 16, 1], &device), SgdConfig::new().init(), 0.01, |net, input, target| {
-                loss(net, numbers(input, model.input_shape(), &device), numbers(target, model.target_shape(), &device))
-            })
+            run.train(
+                Perceptron::new(&[2, 16, 1], &device),
+                SgdConfig::new().init(),
+                0.01,
+                |net, input, target| {
+                    loss(
+                        net,
+                        numbers(input, model.input_shape(), &device),
+                        numbers(target, model.target_shape(), &device),
+                    )
+                },
+            )
         }
         Model::Mlp => {
             run.train(Perceptron::new(&[784, 512, 512, 10], &device), adam(), 1e-3, |net, input, target| {

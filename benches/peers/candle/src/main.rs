@@ -23,7 +23,8 @@ fn main() -> std::result::Result<(), Error> {
         Model::Resnet => Box::new(Resnet::new(vars)?),
         Model::Gpt => Box::new(Transformer::new(GPT, vars)?),
     };
-    let adam = |lr, weight_decay| AdamW::new(map.all_vars(), ParamsAdamW { lr, weight_decay, ..Default::default() });
+    let adam =
+        |lr, weight_decay| AdamW::new(map.all_vars(), ParamsAdamW { lr, weight_decay, ..Default::default() });
     let mut update: Box<dyn FnMut(&GradStore) -> Result<()>> = match model {
         Model::Tiny => stepper(SGD::new(map.all_vars(), 0.01)?),
         Model::Mlp | Model::Cnn => stepper(adam(1e-3, 0.0)?),

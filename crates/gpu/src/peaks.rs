@@ -1,0 +1,113 @@
+//! The adapter's own roofs, measured by small kernels: what no kernel can exceed, and what a good one
+//! comes near to.
+
+use std::time::Instant;
+
+use crate::device::Gpu;
+use crate::error::Error;
+
+/// What an adapter reaches at best in f32.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peaks {
+    /// Floating-point operations a second, in multiply-adds that stay in registers.
+    pub flops: f64,
+    /// Bytes a second that a kernel copies, read and written counted together.
+    pub copy: f64,
+}
+
+/// Invocations of a workgroup.
+const WORKGROUP: u64 = 64;
+
+/// vec4s of the buffers: 64 MiB each, more than caches hold.
+const LENGTH: u64 = 4 << 20;
+
+impl Gpu {
+    /// Measures the roofs; takes about a second.
+    pub fn peaks(&self) -> Result<Peaks, Error> {
+        let usage = wgpu::BufferUsages::STORAGE;
+        let buffers = [self.buffer("peak", 16 * LENGTH, usage)?, self.buffer("peak", 16 * LENGTH, usage)?];
+        let copy = self.rate(COPY, &buffers, LENGTH / WORKGROUP, 2 * 16 * LENGTH)?;
+        let mut flops = 0f64;
+        // How many independent sums hide the latency of one depends on the adapter.
+        for sums in [2, 4, 8] {
+            const GROUPS: u64 = 1024;
+            let work = GROUPS * WORKGROUP * ROUNDS * 4 * sums * 8;
+            flops = flops.max(self.rate(&multiply_add(sums), &buffers[..1], GROUPS, work)?);
+        }
+        Ok(Peaks { flops, copy })
+    }
+
+    /// Work a second of a kernel that does `work` in a dispatch.
+    fn rate(&self, wgsl: &str, buffers: &[wgpu::Buffer], groups: u64, work: u64) -> Result<f64, Error> {
+        // Long enough that a submission and a wait, some tens of microseconds, do not count.
+        const SECONDS: f64 = 0.05;
+        let pipeline = self.pipeline(wgsl, buffers.len())?;
+        let mut entries = vec![];
+        for (number, buffer) in buffers.iter().enumerate() {
+            let resource = buffer.as_entire_binding();
+            entries.push(wgpu::BindGroupEntry { binding: number as u32, resource });
+        }
+        let descriptor =
+            wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
+        let group = self.inner.device.create_bind_group(&descriptor);
+        let run = |dispatches: u32| {
+            let mut encoder = self.inner.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(&pipeline.pipeline);
+                pass.set_bind_group(0, &group, &[]);
+                (0..dispatches).for_each(|_| pass.dispatch_workgroups(groups as u32, 1, 1));
+            }
+            let start = Instant::now();
+            let submission = self.inner.queue.submit([encoder.finish()]);
+            self.wait(Some(submission))?;
+            Ok::<f64, Error>(start.elapsed().as_secs_f64())
+        };
+        run(1)?;
+        let (mut dispatches, mut best) = (1, run(1)?);
+        while best < SECONDS && dispatches < 1 << 16 {
+            dispatches *= 2;
+            best = run(dispatches)?;
+        }
+        for _ in 0..3 {
+            best = best.min(run(dispatches)?);
+        }
+        Ok(work as f64 * f64::from(dispatches) / best)
+    }
+}
+
+const COPY: &str = "
+@group(0) @binding(0) var<storage, read_write> source: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> target_: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    target_[id.x] = source[id.x];
+}
+";
+
+/// Times that an invocation goes round: well below the 65,535 after which llvmpipe ends it.
+const ROUNDS: u64 = 256;
+
+/// A kernel of `sums` vec4 sums, each advanced four times a round.
+fn multiply_add(sums: u64) -> String {
+    let lines = |line: &dyn Fn(u64) -> String| (0..sums).map(line).collect::<String>();
+    let declare = lines(&|sum| format!("    var s{sum} = values[id.x] + {sum}.0;\n"));
+    let advance = lines(&|sum| format!("        s{sum} = fma(s{sum}, x, y);\n")).repeat(4);
+    let total = lines(&|sum| format!(" + s{sum}"));
+    format!(
+        "
+@group(0) @binding(0) var<storage, read_write> values: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
+    let x = values[id.x + 1u] * 0.5;
+    let y = values[id.x + 2u] + 0.5;
+{declare}
+    for (var round = 0u; round < {ROUNDS}u; round++) {{
+{advance}    }}
+    values[id.x] = y{total};
+}}
+"
+    )
+}

@@ -2,6 +2,7 @@
 
 use wgrad_data::DataError;
 
+use crate::CheckpointError;
 use crate::chart::ChartError;
 
 /// An error of [`Trainer::fit`](crate::Trainer::fit).
@@ -16,9 +17,21 @@ pub enum TrainError {
     /// The chart could not be written.
     #[error(transparent)]
     Chart(#[from] ChartError),
+    /// A checkpoint could not be written, or resumed from.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// What a callback of the program said.
+    #[error("a callback failed: {0}")]
+    Callback(Box<dyn std::error::Error + Send + Sync>),
     /// Training for no epochs.
     #[error("the number of epochs is 0; it must be at least 1")]
     NoEpochs,
+    /// Training for no steps.
+    #[error("the number of {what} is 0; it must be at least 1")]
+    Zero {
+        /// What there should be more of.
+        what: &'static str,
+    },
     /// A dataset with another number of fields than an input and a target.
     #[error("a trainer needs records of two fields, the input and the target; these have {fields}")]
     Fields {

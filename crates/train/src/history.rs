@@ -3,12 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::number;
+
 /// The loss and the metrics over a pass through a dataset.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// The mean loss.
+    #[serde(with = "number")]
     pub loss: f64,
     /// Metrics by name, in the order of the objective.
+    #[serde(with = "number::named")]
     pub metrics: Vec<(String, f64)>,
 }
 
@@ -28,7 +34,7 @@ impl fmt::Display for Scores {
 }
 
 /// One epoch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// Its number, from 1.
     pub epoch: usize,
@@ -39,6 +45,7 @@ pub struct EpochReport {
     /// How long training took, without the evaluation.
     pub time: Duration,
     /// Training records per second.
+    #[serde(with = "number")]
     pub samples_per_second: f64,
 }
 
@@ -50,7 +57,7 @@ impl fmt::Display for EpochReport {
 }
 
 /// All epochs of a training, in order.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History(Vec<EpochReport>);
 
 impl History {

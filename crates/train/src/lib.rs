@@ -1,21 +1,31 @@
-//! The training loop: [`Trainer`] runs it, [`Report`] says what came of it, [`chart`] draws it.
+//! The training loop: [`Trainer`] runs it, [`Checkpoint`]s keep it, [`Report`] says what came of it, [`chart`]
+//! draws it.
 //!
 //! Nothing here computes: the trainer compiles a training and an evaluation program, feeds them from
 //! loaders that write into the programs' staging memory, and reads losses back a few steps late.
 
+mod bar;
+mod callback;
 pub mod chart;
+mod checkpoint;
 mod error;
 mod history;
+mod interrupt;
 mod objective;
 mod pass;
-mod progress;
+mod programs;
 mod report;
+mod resume;
+mod run;
 mod stopping;
 mod trainer;
 
+pub use callback::{StepReport, Verdict};
+pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints, Found, Progress, Settings};
 pub use error::TrainError;
 pub use history::{EpochReport, History, Scores};
 pub use objective::Objective;
 pub use report::{Report, Timing};
+pub use run::Ending;
 pub use stopping::Patience;
 pub use trainer::Trainer;

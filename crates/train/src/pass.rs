@@ -1,4 +1,4 @@
-//! One pass of a program over a loader, with results read back a few steps late.
+//! Programs with the loaders that feed them, and scores that are read back a few steps late.
 
 use std::collections::VecDeque;
 
@@ -20,59 +20,75 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// Runs an epoch and adds up its scores. `observe` sees each step's loss when it arrives.
-    pub(crate) fn run(
-        &self,
-        state: &mut State,
-        epoch: u64,
-        mut observe: impl FnMut(f64),
-    ) -> Result<Totals, TrainError> {
-        let mut totals = Totals { sums: vec![0.0; 1 + self.metrics.len()], records: 0.0 };
-        let mut under_way = VecDeque::new();
-        for (index, batch) in self.loader.epoch(epoch).enumerate() {
-            let outputs = self.program.run(state, batch?)?;
-            under_way.push_back((outputs, self.loader.records(index)));
-            while under_way.len() > STEPS_AHEAD
-                || under_way.front().is_some_and(|(first, _)| first.is_ready())
-            {
-                observe(totals.pop(&mut under_way)?);
-            }
+    /// Runs all batches, without any order of their own, and adds up their scores.
+    pub(crate) fn run(&self, state: &mut State, tally: &mut Tally) -> Result<(), TrainError> {
+        for (index, batch) in self.loader.epoch(0).enumerate() {
+            tally.push(self.program.run(state, batch?)?, self.loader.records(index));
+            tally.read(|_| Ok(()))?;
         }
-        while !under_way.is_empty() {
-            observe(totals.pop(&mut under_way)?);
-        }
-        Ok(totals)
+        tally.finish(|_| Ok(()))
     }
 }
 
-/// Sums of loss and metrics over records.
-pub(crate) struct Totals {
-    sums: Vec<f64>,
-    records: f64,
+/// Sums of loss and metrics over records, and the steps whose share is still to come.
+pub(crate) struct Tally {
+    pub(crate) sums: Vec<f64>,
+    pub(crate) records: u64,
+    under_way: VecDeque<(Outputs, usize)>,
 }
 
-impl Totals {
-    /// Adds the oldest step under way, waiting for it if need be, and returns its loss.
-    fn pop(&mut self, under_way: &mut VecDeque<(Outputs, usize)>) -> Result<f64, TrainError> {
-        let Some((outputs, records)) = under_way.pop_front() else { return Ok(f64::NAN) };
+impl Tally {
+    /// Sums for a loss and so many metrics; those of an earlier part, where there was one.
+    pub(crate) fn new(metrics: usize, mut sums: Vec<f64>, records: u64) -> Self {
+        sums.resize(1 + metrics, 0.0);
+        Self { sums, records, under_way: VecDeque::new() }
+    }
+
+    /// Takes note of a step under way.
+    pub(crate) fn push(&mut self, outputs: Outputs, records: usize) {
+        self.under_way.push_back((outputs, records));
+    }
+
+    /// Adds what has arrived, and waits where too much is under way. `observe` sees each step's loss.
+    pub(crate) fn read(
+        &mut self,
+        mut observe: impl FnMut(f64) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        while self.under_way.len() > STEPS_AHEAD
+            || self.under_way.front().is_some_and(|(first, _)| first.is_ready())
+        {
+            self.add_oldest(&mut observe)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for every step under way.
+    pub(crate) fn finish(
+        &mut self,
+        mut observe: impl FnMut(f64) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        while !self.under_way.is_empty() {
+            self.add_oldest(&mut observe)?;
+        }
+        Ok(())
+    }
+
+    fn add_oldest(
+        &mut self,
+        observe: &mut impl FnMut(f64) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let Some((outputs, records)) = self.under_way.pop_front() else { return Ok(()) };
         let values =
             (0..self.sums.len()).map(|index| outputs.scalar(index)).collect::<Result<Vec<_>, _>>()?;
         // Each value is a mean over the batch.
         self.sums.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value * records as f64);
-        self.records += records as f64;
-        Ok(values[0])
-    }
-
-    /// The sums of two passes.
-    pub(crate) fn and(mut self, other: &Self) -> Self {
-        self.sums.iter_mut().zip(&other.sums).for_each(|(sum, more)| *sum += more);
-        self.records += other.records;
-        self
+        self.records += records as u64;
+        observe(values[0])
     }
 
     /// The means over all records.
     pub(crate) fn scores(&self, metrics: &[String]) -> Scores {
-        let mean = |sum: &f64| sum / self.records;
+        let mean = |sum: &f64| sum / self.records as f64;
         let metrics = metrics.iter().cloned().zip(self.sums[1..].iter().map(mean)).collect();
         Scores { loss: mean(&self.sums[0]), metrics }
     }

@@ -1,11 +1,12 @@
 //! What a training leaves behind.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use wgrad_gpu::State;
 
-use crate::{History, Scores};
+use crate::{Ending, History, Scores};
 
 /// How long the parts of a training took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Timing {
     pub train: Duration,
     /// The evaluations.
     pub evaluate: Duration,
+    /// The part of training in which the device had nothing to do because no batch was ready.
+    pub stalled: Duration,
 }
 
 /// The result of [`Trainer::fit`](crate::Trainer::fit). Displays as a summary of a few lines.
@@ -28,6 +31,12 @@ pub struct Report {
     pub timing: Timing,
     /// Whether training ended before its last epoch because the test loss stopped falling.
     pub stopped_early: bool,
+    /// Why training ended.
+    pub ending: Ending,
+    /// The epoch that the state was taken back to, if it is not that of the last.
+    pub restored: Option<usize>,
+    /// The checkpoint that training went on from.
+    pub resumed_from: Option<PathBuf>,
 }
 
 impl Report {
@@ -39,16 +48,23 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Timing { compile, train, evaluate } = self.timing;
-        let stopped = if self.stopped_early { ", stopped early" } else { "" };
+        let Timing { compile, train, evaluate, stalled } = self.timing;
+        let ending = match self.ending {
+            Ending::Finished => "",
+            Ending::Patience => ", stopped early",
+            Ending::Callback => ", stopped by a callback",
+            Ending::Interrupted => ", interrupted",
+        };
         let epochs = self.history.epochs();
         let s = if epochs.len() == 1 { "" } else { "s" };
-        writeln!(f, "{} epoch{s}{stopped}", epochs.len())?;
+        write!(f, "{} epoch{s}{ending}", epochs.len())?;
+        writeln!(f, "{}", self.restored.map_or(String::new(), |epoch| format!(", back to epoch {epoch}")))?;
         writeln!(
             f,
-            "  time   compile {:.1} s, train {:.1} s, evaluate {:.1} s",
+            "  time   compile {:.1} s, train {:.1} s ({:.1} s waiting for data), evaluate {:.1} s",
             compile.as_secs_f64(),
             train.as_secs_f64(),
+            stalled.as_secs_f64(),
             evaluate.as_secs_f64(),
         )?;
         match self.history.last() {

@@ -17,14 +17,18 @@ impl Stopping {
         Self { patience, lowest: f64::INFINITY, epochs_since: 0 }
     }
 
-    /// Takes note of an epoch's test loss and says whether it was one too many.
-    pub(crate) fn after(&mut self, loss: f64) -> bool {
+    /// Takes note of an epoch's test loss.
+    pub(crate) fn after(&mut self, loss: f64) {
         if loss < self.lowest {
             self.lowest = loss;
             self.epochs_since = 0;
         } else {
             self.epochs_since += 1;
         }
+    }
+
+    /// Whether the last epoch was one too many.
+    pub(crate) fn is_due(&self) -> bool {
         self.epochs_since > self.patience.0
     }
 }
@@ -36,7 +40,11 @@ mod tests {
     /// The number of epochs that a sequence of losses is allowed.
     fn epochs(patience: usize, losses: &[f64]) -> usize {
         let mut stopping = Stopping::new(Patience(patience));
-        losses.iter().position(|&loss| stopping.after(loss)).map_or(losses.len(), |last| last + 1)
+        let mut is_last = |loss| {
+            stopping.after(loss);
+            stopping.is_due()
+        };
+        losses.iter().position(|&loss| is_last(loss)).map_or(losses.len(), |last| last + 1)
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! The training loop.
+//! The trainer: what is to be trained, how long, and what is kept of it.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use wgrad_core::{Graph, Mode, Tensor, TensorSpec, Vars};
-use wgrad_data::{DataError, Dataset, Loader, Subset};
+use wgrad_core::{Tensor, TensorSpec, Vars};
+use wgrad_data::{DataError, Dataset};
 use wgrad_gpu::{Gpu, State};
 use wgrad_optim::Optimizer;
 
-use crate::pass::{Pass, Totals};
-use crate::progress::Progress;
-use crate::stopping::Stopping;
-use crate::{EpochReport, History, Objective, Patience, Report, Timing, TrainError, chart};
+use crate::callback::{Callbacks, Verdict};
+use crate::programs::Recipe;
+use crate::run::Run;
+use crate::{
+    Checkpoints, EpochReport, Objective, Patience, Progress, Report, Settings, StepReport, TrainError, chart,
+};
 
 /// Trains the variables of a model with an optimizer.
 ///
@@ -20,29 +22,65 @@ use crate::{EpochReport, History, Objective, Patience, Report, Timing, TrainErro
 /// # use wgrad_data::digits;
 /// # use wgrad_gpu::Gpu;
 /// # use wgrad_optim::Adam;
-/// # use wgrad_train::{Objective, Trainer};
+/// # use wgrad_train::{Objective, Patience, Trainer};
 /// # struct Model;
 /// # impl Model { fn forward(&self, x: &Tensor) -> Tensor { x.clone() } }
 /// # let (gpu, vars, model) = (Gpu::new()?, Vars::new(), Model);
 /// let (train, test) = digits().split(0.8, 0);
 /// let report = Trainer::new(&gpu, &vars, Adam::new(1e-3))
-///     .epochs(5)
+///     .epochs(50)
 ///     .batch_size(32)
+///     .early_stopping(Patience(3))
+///     .restore_best(true)
+///     .checkpoint("run") // saved after every epoch, and by Ctrl-C
+///     .resume(true) // with the same bits as without the interruption
 ///     .fit(&train, &test, |x, y| Objective::classification(&model.forward(x), y))?;
 /// println!("{report}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// [`Trainer::fit`] runs it. A training that was killed at any moment and resumed from its checkpoints ends
+/// with the same bits as one that was not, as far as it depends on the state alone: what callbacks keep
+/// elsewhere is not saved.
 pub struct Trainer {
     gpu: Gpu,
     vars: Vars,
     optimizer: Box<dyn Optimizer>,
-    epochs: usize,
-    batch_size: usize,
+    pub(crate) length: Length,
+    pub(crate) batch_size: usize,
+    pub(crate) accumulate: usize,
     seed: u64,
     workers: Option<usize>,
-    progress: bool,
-    patience: Option<Patience>,
+    averages: bool,
+    pub(crate) progress: bool,
+    pub(crate) patience: Option<Patience>,
+    pub(crate) restore_best: bool,
+    pub(crate) checkpoints: Option<Checkpoints>,
+    pub(crate) checkpoint_steps: Option<usize>,
+    pub(crate) resume: bool,
+    pub(crate) fall_back: bool,
+    pub(crate) callbacks: Callbacks,
     chart: Option<PathBuf>,
+}
+
+/// How long a training is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Length {
+    Epochs(usize),
+    Updates(usize),
+}
+
+impl Length {
+    /// The number of batches, where an epoch has so many and an update takes so many.
+    pub(crate) fn batches(self, epoch: u64, accumulate: u64) -> u64 {
+        match self {
+            Self::Epochs(epochs) => epochs as u64 * epoch,
+            Self::Updates(updates) => {
+                let (updates, each) = (updates as u64, epoch.div_ceil(accumulate));
+                updates / each * epoch + (updates % each * accumulate).min(epoch)
+            }
+        }
+    }
 }
 
 impl Trainer {
@@ -52,25 +90,49 @@ impl Trainer {
             gpu: gpu.clone(),
             vars: vars.clone(),
             optimizer: Box::new(optimizer),
-            epochs: 10,
+            length: Length::Epochs(10),
             batch_size: 64,
+            accumulate: 1,
             seed: 0,
             workers: None,
+            averages: false,
             progress: true,
             patience: None,
+            restore_best: false,
+            checkpoints: None,
+            checkpoint_steps: None,
+            resume: false,
+            fall_back: false,
+            callbacks: Callbacks::default(),
             chart: None,
         }
     }
 
     /// The number of passes through the training data.
     pub fn epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
+        self.length = Length::Epochs(epochs);
+        self
+    }
+
+    /// The number of updates, instead of epochs. The last epoch may be cut short; it is evaluated like the
+    /// others.
+    pub fn steps(mut self, updates: usize) -> Self {
+        self.length = Length::Updates(updates);
         self
     }
 
     /// Records in a batch. The last batch of an epoch is padded (see [`Loader::pad_last`]).
+    ///
+    /// [`Loader::pad_last`]: wgrad_data::Loader::pad_last
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
+        self
+    }
+
+    /// Updates once for so many batches, by the mean of their gradients: the update of a batch so many times
+    /// as large, in the memory of one. What is left at the end of an epoch makes an update too.
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.accumulate = batches;
         self
     }
 
@@ -81,6 +143,8 @@ impl Trainer {
     }
 
     /// The number of threads that fill batches (see [`Loader::workers`]).
+    ///
+    /// [`Loader::workers`]: wgrad_data::Loader::workers
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
@@ -93,10 +157,80 @@ impl Trainer {
         self
     }
 
+    /// Evaluates with the averages of the parameters instead of the parameters: those that the optimizer's
+    /// [`averaging`](wgrad_optim::Optimizer::averaging) keeps.
+    pub fn evaluate_averages(mut self, averages: bool) -> Self {
+        self.averages = averages;
+        self
+    }
+
     /// Stops when the test loss has not reached a new low for more than so many epochs in a row. The
-    /// state stays that of the last epoch.
+    /// state stays that of the last epoch, unless [`Trainer::restore_best`] says otherwise.
     pub fn early_stopping(mut self, patience: Patience) -> Self {
         self.patience = Some(patience);
+        self
+    }
+
+    /// In the end, takes the whole state back to the epoch with the lowest test loss.
+    pub fn restore_best(mut self, restore: bool) -> Self {
+        self.restore_best = restore;
+        self
+    }
+
+    /// Keeps [`Checkpoints`] in a directory: after each epoch, and at each new low of the test loss the best.
+    /// Ctrl-C then saves and stops (a second one ends the process); so do SIGTERM and SIGHUP.
+    pub fn checkpoint(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.checkpoints = Some(Checkpoints::new(directory));
+        self
+    }
+
+    /// How many checkpoints to keep, beside the best; 2 by default. Call it after [`Trainer::checkpoint`].
+    pub fn keep_checkpoints(mut self, keep: usize) -> Self {
+        self.checkpoints = self.checkpoints.map(|checkpoints| checkpoints.keep(keep));
+        self
+    }
+
+    /// Saves after every so many batches of an epoch too.
+    pub fn checkpoint_every(mut self, batches: usize) -> Self {
+        self.checkpoint_steps = Some(batches);
+        self
+    }
+
+    /// Goes on from the last checkpoint of the directory, if there is one. Otherwise a directory that holds
+    /// checkpoints is an error.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Where the last checkpoint is damaged, goes on from the one before instead of giving up. What could not
+    /// be read is kept under another name.
+    pub fn fall_back(mut self, fall_back: bool) -> Self {
+        self.fall_back = fall_back;
+        self
+    }
+
+    /// Calls a function with each batch's loss, in order, a few steps after the batch was trained. It may end
+    /// the training, and its error ends it too.
+    ///
+    /// ```no_run
+    /// # use std::ops::ControlFlow;
+    /// # fn of(trainer: wgrad_train::Trainer) -> wgrad_train::Trainer {
+    /// trainer.on_step(|step| {
+    ///     let stop = step.loss.is_nan();
+    ///     Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    /// })
+    /// # }
+    /// ```
+    pub fn on_step(mut self, callback: impl FnMut(&StepReport) -> Verdict + 'static) -> Self {
+        self.callbacks.on_step(callback);
+        self
+    }
+
+    /// Calls a function after each epoch and its evaluation, before it is saved. It may change the state (a
+    /// learning rate, say) and end the training.
+    pub fn on_epoch(mut self, callback: impl FnMut(&EpochReport, &mut State) -> Verdict + 'static) -> Self {
+        self.callbacks.on_epoch(callback);
         self
     }
 
@@ -106,7 +240,8 @@ impl Trainer {
         self
     }
 
-    /// Trains from freshly initialized variables and evaluates on the whole test set after each epoch.
+    /// Trains from freshly initialized variables, or from a checkpoint, and evaluates on the whole test set
+    /// after each epoch.
     ///
     /// Both datasets have two fields, which become the closure's `x` and `y` with the batch axis in
     /// front. The closure records the model and returns the loss, or an [`Objective`] that has metrics
@@ -119,50 +254,48 @@ impl Trainer {
         objective: impl Fn(&Tensor, &Tensor) -> O,
     ) -> Result<Report, TrainError> {
         self.check(train, test)?;
-        let objective = |x: &Tensor, y: &Tensor| objective(x, y).into();
         let start = Instant::now();
-        let training = self.training(train, &objective)?;
-        let evaluation = self.evaluation(test, &objective)?;
-        let mut state = self.gpu.init(&self.vars, self.seed)?;
-        let mut timing = Timing { compile: start.elapsed(), ..Timing::default() };
-
-        let steps = training.loader.batches()?;
-        let mut progress = Progress::new(self.progress, self.epochs, steps, self.batch_size);
-        let mut stopping = self.patience.map(Stopping::new);
-        let mut history = History::default();
-        for epoch in 1..=self.epochs {
-            progress.epoch(epoch);
-            let (totals, time) =
-                timed(|| training.run(&mut state, epoch as u64 - 1, |loss| progress.step(loss)))?;
-            let (tested, evaluating) = timed(|| evaluate(&evaluation, &mut state))?;
-            timing.train += time;
-            timing.evaluate += evaluating;
-            let report = EpochReport {
-                epoch,
-                train: totals.scores(&training.metrics),
-                test: tested.scores(&training.metrics),
-                time,
-                samples_per_second: train.len() as f64 / time.as_secs_f64().max(1e-9),
-            };
-            progress.finished(&report);
-            let enough = stopping.as_mut().is_some_and(|stopping| stopping.after(report.test.loss));
-            history.push(report);
-            if enough {
-                break;
-            }
-        }
-        drop(progress);
+        let recipe = Recipe {
+            gpu: &self.gpu,
+            vars: &self.vars,
+            optimizer: &*self.optimizer,
+            objective: &|x: &Tensor, y: &Tensor| objective(x, y).into(),
+            batch_size: self.batch_size,
+            accumulate: self.accumulate,
+            averages: self.averages,
+            seed: self.seed,
+            workers: self.workers,
+        };
+        let programs = recipe.compile(train, test)?;
+        let state = self.gpu.init(&self.vars, self.seed)?;
+        let settings = Settings {
+            seed: self.seed,
+            batch_size: self.batch_size as u64,
+            accumulate: self.accumulate as u64,
+            train_records: train.len() as u64,
+            test_records: test.len() as u64,
+        };
+        let progress = Progress { settings, ..Progress::default() };
+        let report = Run::begin(self, programs, state, progress, start.elapsed())?.finish()?;
         if let Some(path) = &self.chart {
-            chart::write(&history, path)?;
+            chart::write(&report.history, path)?;
         }
-        let stopped_early = history.epochs().len() < self.epochs;
-        Ok(Report { history, state, timing, stopped_early })
+        Ok(report)
     }
 
     /// Finds mistakes before anything is compiled.
     fn check(&self, train: &impl Dataset, test: &impl Dataset) -> Result<(), TrainError> {
-        if self.epochs == 0 {
-            return Err(TrainError::NoEpochs);
+        match self.length {
+            Length::Epochs(0) => return Err(TrainError::NoEpochs),
+            Length::Updates(0) => return Err(TrainError::Zero { what: "steps" }),
+            _ => {}
+        }
+        let counts = [
+            ("batches between updates", self.accumulate),
+            ("batches between checkpoints", self.checkpoint_steps.unwrap_or(1)),
+        ];
+        if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(TrainError::Zero { what });
         }
         if train.is_empty() || test.is_empty() {
             return Err(DataError::Empty.into());
@@ -180,82 +313,23 @@ impl Trainer {
         self.chart.as_deref().map_or(Ok(()), chart::check)?;
         Ok(())
     }
-
-    fn training(
-        &self,
-        data: &(impl Dataset + Clone + 'static),
-        objective: &dyn Fn(&Tensor, &Tensor) -> Objective,
-    ) -> Result<Pass, TrainError> {
-        let loader = Loader::new(data.clone(), self.batch_size).shuffle(self.seed);
-        self.compile(Mode::Train, loader, objective)
-    }
-
-    /// Programs for the full batches and for the rest, so that every record counts once.
-    fn evaluation(
-        &self,
-        data: &(impl Dataset + Clone + 'static),
-        objective: &dyn Fn(&Tensor, &Tensor) -> Objective,
-    ) -> Result<Vec<Pass>, TrainError> {
-        let rest = data.len() % self.batch_size;
-        let full = data.len() - rest;
-        let mut passes = Vec::new();
-        for (records, batch_size) in [(0..full, self.batch_size), (full..data.len(), rest)] {
-            if !records.is_empty() {
-                let loader = Loader::new(Subset::new(data.clone(), records)?, batch_size);
-                passes.push(self.compile(Mode::Eval, loader, objective)?);
-            }
-        }
-        Ok(passes)
-    }
-
-    fn compile(
-        &self,
-        mode: Mode,
-        loader: Loader,
-        objective: &dyn Fn(&Tensor, &Tensor) -> Objective,
-    ) -> Result<Pass, TrainError> {
-        let layout = loader.layout();
-        let mut metrics = Vec::new();
-        let program = self.gpu.compile(mode, |graph: &Graph| {
-            let inputs: Vec<Tensor> = layout
-                .fields()
-                .iter()
-                .map(|field| graph.input(&field.name, &field.spec.shape, field.spec.dtype))
-                .collect();
-            let objective = objective(&inputs[0], &inputs[1]);
-            if mode == Mode::Train {
-                self.optimizer.minimize(objective.loss(), &self.vars);
-            }
-            metrics = objective.names().into_iter().map(String::from).collect();
-            objective.outputs()
-        })?;
-        let loader = loader.allocator(program.staging());
-        let loader = match self.workers {
-            Some(workers) => loader.workers(workers),
-            None => loader,
-        };
-        Ok(Pass { program, loader, metrics })
-    }
-}
-
-fn evaluate(passes: &[Pass], state: &mut State) -> Result<Totals, TrainError> {
-    let mut all: Option<Totals> = None;
-    for pass in passes {
-        let totals = pass.run(state, 0, |_| ())?;
-        all = Some(match all {
-            Some(sum) => sum.and(&totals),
-            None => totals,
-        });
-    }
-    all.ok_or_else(|| DataError::Empty.into())
-}
-
-fn timed<T>(body: impl FnOnce() -> Result<T, TrainError>) -> Result<(T, Duration), TrainError> {
-    let start = Instant::now();
-    Ok((body()?, start.elapsed()))
 }
 
 fn list(fields: &[(String, TensorSpec)]) -> String {
     let fields: Vec<_> = fields.iter().map(|(name, spec)| format!("`{name}` {spec}")).collect();
     if fields.is_empty() { "none".into() } else { fields.join(" and ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seven batches an epoch, an update after every second one and after the last.
+    #[test]
+    fn updates_are_counted_in_batches() {
+        let batches = |updates| Length::Updates(updates).batches(7, 2);
+        assert_eq!([1, 3, 4, 5, 8, 10].map(batches), [2, 6, 7, 9, 14, 18]);
+        assert_eq!(Length::Updates(9).batches(7, 1), 9);
+        assert_eq!(Length::Epochs(3).batches(7, 2), 21);
+    }
 }

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 use wgrad_core::{Init, Tensor, Var, Vars};
 use wgrad_data::{DataError, Dataset, Labelled, TensorDataset, breast_cancer};
 use wgrad_gpu::Gpu;
-use wgrad_optim::Sgd;
+use wgrad_optim::{Adam, Optimizer, Sgd};
 use wgrad_train::{Objective, Patience, Report, TrainError, Trainer};
 
 /// Softmax regression on 30 features, from small weights that differ.
@@ -106,6 +106,28 @@ fn same_seed_same_history() {
     };
     assert_eq!(losses(1), losses(1));
     assert_ne!(losses(1), losses(2));
+}
+
+/// Four batches of 32 between two updates are one batch of 128: after twenty updates the parameters agree to
+/// a millionth of the largest.
+#[test]
+fn accumulated_batches_are_one_large_batch() {
+    let train = |batch_size: usize, accumulate: usize| {
+        let vars = Vars::new();
+        let model = Regression::new(&vars);
+        let (train, test) = tumours();
+        let adam = Adam::new(1e-2).weight_decay(0.01);
+        let trainer = Trainer::new(&Gpu::new().unwrap(), &vars, adam).seed(3).progress(false);
+        let trainer = trainer.batch_size(batch_size).accumulate(accumulate).steps(20);
+        let report = trainer.fit(&train.take(384), &test, |x, y| model.forward(x).cross_entropy(y)).unwrap();
+        assert_eq!(report.state.read("optim.step").unwrap().item(), 20.0);
+        report.state.read("weight").unwrap()
+    };
+    let (large, small) = (train(128, 1), train(32, 4));
+    let largest = large.data.iter().fold(0f64, |largest, value| largest.max(value.abs()));
+    let difference = large.data.iter().zip(&small.data).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    println!("largest parameter {largest}, largest difference {difference:e}");
+    assert!(difference <= 1e-6 * largest, "{difference} of {largest}");
 }
 
 /// What `fit` says to a setting that cannot work.

@@ -8,7 +8,7 @@ use crate::EpochReport;
 
 /// A bar over all steps of a training, with a line for each finished epoch. Where standard error is no
 /// terminal only the lines are written.
-pub(crate) struct Progress {
+pub(crate) struct Bar {
     bar: ProgressBar,
     shown: bool,
     epochs: usize,
@@ -17,12 +17,14 @@ pub(crate) struct Progress {
     epoch_steps: usize,
 }
 
-impl Progress {
-    pub(crate) fn new(shown: bool, epochs: usize, steps: usize, batch_size: usize) -> Self {
+impl Bar {
+    /// A bar over `steps` of which some are done.
+    pub(crate) fn new(shown: bool, epochs: usize, steps: u64, done: u64, batch_size: usize) -> Self {
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some((epochs * steps) as u64), target);
+        let bar = ProgressBar::with_draw_target(Some(steps), target);
         let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}, {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
+        bar.set_position(done);
         Self { bar, shown, epochs, batch_size, epoch_start: Instant::now(), epoch_steps: 0 }
     }
 
@@ -52,7 +54,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

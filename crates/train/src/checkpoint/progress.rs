@@ -1,0 +1,60 @@
+//! How far a training has come.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::number;
+use crate::History;
+
+/// What a training remembers beside its variables. Together they say exactly how it goes on: the order of
+/// records is a function of the seed and the epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// The epoch, from 0, that the next batch belongs to.
+    pub epoch: u64,
+    /// The number of that batch in its epoch.
+    pub batch: u64,
+    /// Sums of loss and metrics over the records of this epoch so far.
+    #[serde(with = "number::list")]
+    pub sums: Vec<f64>,
+    /// The number of those records.
+    pub records: u64,
+    /// How long the training steps of this epoch have taken so far.
+    pub time: Duration,
+    /// The epochs before.
+    pub history: History,
+    /// What the settings were that the order of records and the updates depend on.
+    pub settings: Settings,
+}
+
+/// Settings of a trainer that must be the same when its training is resumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// What parameters, dropout and the order of records are drawn from.
+    pub seed: u64,
+    /// Records in a batch.
+    pub batch_size: u64,
+    /// Batches between two updates.
+    pub accumulate: u64,
+    /// Records for training.
+    pub train_records: u64,
+    /// Records for the evaluation.
+    pub test_records: u64,
+}
+
+impl Settings {
+    /// The first setting that differs: its name, and both values.
+    pub(crate) fn difference(&self, now: &Self) -> Option<(&'static str, u64, u64)> {
+        let pairs = [
+            ("seed", self.seed, now.seed),
+            ("batch size", self.batch_size, now.batch_size),
+            ("batches between updates", self.accumulate, now.accumulate),
+            ("training records", self.train_records, now.train_records),
+            ("test records", self.test_records, now.test_records),
+        ];
+        pairs.into_iter().find(|(_, then, now)| then != now)
+    }
+}

@@ -1,0 +1,294 @@
+//! One training under way: its epochs and steps, where it may stop, and what it saves.
+
+use std::time::{Duration, Instant};
+
+use wgrad_core::batch::Batch;
+use wgrad_gpu::State;
+
+use crate::bar::Bar;
+use crate::interrupt::Interrupt;
+use crate::pass::{Pass, Tally};
+use crate::programs::Programs;
+use crate::resume;
+use crate::stopping::Stopping;
+use crate::{Checkpoint, EpochReport, Progress, Report, StepReport, Timing, TrainError, Trainer};
+
+/// Why a training has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It has come to its last epoch or step.
+    Finished,
+    /// The test loss no longer fell.
+    Patience,
+    /// A callback wanted it.
+    Callback,
+    /// Ctrl-C, or a signal to end.
+    Interrupted,
+}
+
+pub(crate) struct Run<'a> {
+    trainer: &'a Trainer,
+    programs: Programs,
+    state: State,
+    progress: Progress,
+    /// How many batches there are in an epoch, and in the whole training.
+    batches: u64,
+    total: u64,
+    stopping: Option<Stopping>,
+    /// The best state so far; in memory only where no directory keeps it.
+    best: Option<Checkpoint>,
+    interrupt: Option<Interrupt>,
+    bar: Bar,
+    timing: Timing,
+    resumed: Option<resume::Resumed>,
+}
+
+impl<'a> Run<'a> {
+    /// Begins, or goes on from the last checkpoint.
+    pub(crate) fn begin(
+        trainer: &'a Trainer,
+        programs: Programs,
+        mut state: State,
+        start: Progress,
+        compile: Duration,
+    ) -> Result<Self, TrainError> {
+        let resumed = resume::resume(trainer, &mut state, &start)?;
+        let progress = resumed.as_ref().map_or(start, |resumed| resumed.progress.clone());
+        let batches = programs.training.loader.batches()? as u64;
+        let total = trainer.length.batches(batches, trainer.accumulate as u64);
+        let mut stopping = trainer.patience.map(Stopping::new);
+        if let Some(stopping) = &mut stopping {
+            progress.history.epochs().iter().for_each(|epoch| stopping.after(epoch.test.loss));
+        }
+        let done = progress.epoch * batches + progress.batch;
+        let epochs = total.div_ceil(batches) as usize;
+        let bar = Bar::new(trainer.progress, epochs, total, done, trainer.batch_size);
+        let interrupt = trainer.checkpoints.is_some().then(Interrupt::listen);
+        let timing = Timing { compile, ..Timing::default() };
+        let best = None;
+        Ok(Self {
+            trainer,
+            programs,
+            state,
+            progress,
+            batches,
+            total,
+            stopping,
+            best,
+            interrupt,
+            bar,
+            timing,
+            resumed,
+        })
+    }
+
+    /// Trains to the end, whichever it is.
+    pub(crate) fn finish(mut self) -> Result<Report, TrainError> {
+        let ending = self.train()?;
+        self.timing.stalled = self.programs.training.loader.stalled();
+        // An interrupted training may go on; its state stays where it is.
+        let restored = if ending == Ending::Interrupted { None } else { self.restore_best()? };
+        drop(self.bar);
+        Ok(Report {
+            history: self.progress.history,
+            state: self.state,
+            timing: self.timing,
+            stopped_early: ending == Ending::Patience,
+            ending,
+            restored,
+            resumed_from: self.resumed.map(|resumed| resumed.from),
+        })
+    }
+
+    fn train(&mut self) -> Result<Ending, TrainError> {
+        loop {
+            if self.stopping.as_ref().is_some_and(Stopping::is_due) {
+                return Ok(Ending::Patience);
+            }
+            if self.progress.epoch * self.batches + self.progress.batch >= self.total {
+                return Ok(Ending::Finished);
+            }
+            if self.interrupted() {
+                return Ok(Ending::Interrupted);
+            }
+            if let Some(ending) = self.epoch()? {
+                return Ok(ending);
+            }
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupt.as_ref().is_some_and(Interrupt::is_requested)
+    }
+
+    /// Trains what is left of an epoch and evaluates; the reason to stop, if there was one.
+    fn epoch(&mut self) -> Result<Option<Ending>, TrainError> {
+        let number = self.progress.epoch as usize + 1;
+        self.bar.epoch(number);
+        let end = (self.total - self.progress.epoch * self.batches).min(self.batches);
+        let (tally, stopped) = match self.steps(end)? {
+            Steps::Whole { tally, stopped } => (tally, stopped),
+            Steps::Part(ending) => return Ok(Some(ending)),
+        };
+        let start = Instant::now();
+        let metrics = &self.programs.training.metrics;
+        let test = evaluate(&self.programs.evaluation, &mut self.state, metrics.len())?.scores(metrics);
+        self.timing.evaluate += start.elapsed();
+        let time = self.progress.time;
+        let report = EpochReport {
+            epoch: number,
+            train: tally.scores(metrics),
+            test,
+            time,
+            samples_per_second: tally.records as f64 / time.as_secs_f64().max(1e-9),
+        };
+        self.bar.finished(&report);
+        let stop = self.trainer.callbacks.epoch(&report, &mut self.state)? || stopped;
+        self.close_epoch(report)?;
+        Ok(stop.then_some(Ending::Callback))
+    }
+
+    /// Takes note of an epoch, and saves.
+    fn close_epoch(&mut self, report: EpochReport) -> Result<(), TrainError> {
+        let loss = report.test.loss;
+        if let Some(stopping) = &mut self.stopping {
+            stopping.after(loss);
+        }
+        let mut history = std::mem::take(&mut self.progress.history);
+        let lowest = history.best().map_or(f64::INFINITY, |best| best.test.loss);
+        history.push(report);
+        let (epoch, settings) = (self.progress.epoch + 1, self.progress.settings);
+        self.progress = Progress { epoch, settings, history, ..Progress::default() };
+        let is_best = loss < lowest;
+        if self.trainer.checkpoints.is_none() && !(is_best && self.trainer.restore_best) {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint::of(&self.state, &self.progress)?;
+        match &self.trainer.checkpoints {
+            Some(checkpoints) => {
+                if is_best {
+                    checkpoints.save_best(&checkpoint)?;
+                }
+                checkpoints.save(&checkpoint)?;
+            }
+            None => self.best = Some(checkpoint),
+        }
+        Ok(())
+    }
+
+    /// Trains the batches of the epoch up to `end`, or until something asks to stop, which is saved.
+    fn steps(&mut self, end: u64) -> Result<Steps, TrainError> {
+        let metrics = self.programs.training.metrics.len();
+        let mut tally = Tally::new(metrics, std::mem::take(&mut self.progress.sums), self.progress.records);
+        let mut observer = Observer::new(self.trainer, &self.progress);
+        let (first, mut start) = (self.progress.batch as usize, Instant::now());
+        let batches = self.programs.training.loader.epoch_from(self.progress.epoch, first);
+        for (index, batch) in (first..end as usize).zip(batches) {
+            self.step(index, batch?, end, &mut tally)?;
+            tally.read(|loss| observer.see(loss, &mut self.bar))?;
+            self.progress.batch = index as u64 + 1;
+            let stop = match (observer.stop, self.interrupted()) {
+                (true, _) => Some(Ending::Callback),
+                (_, true) => Some(Ending::Interrupted),
+                _ => None,
+            };
+            let every = self.trainer.checkpoint_steps.unwrap_or(usize::MAX);
+            let due = stop.is_some() || (index + 1) % every == 0;
+            // A whole epoch is evaluated before it is saved or stopped at.
+            if due && self.progress.batch < end {
+                tally.finish(|loss| observer.see(loss, &mut self.bar))?;
+                self.lap(&mut start);
+                self.save(&tally)?;
+                if let Some(stop) = stop {
+                    return Ok(Steps::Part(stop));
+                }
+            }
+        }
+        tally.finish(|loss| observer.see(loss, &mut self.bar))?;
+        self.lap(&mut start);
+        Ok(Steps::Whole { tally, stopped: observer.stop })
+    }
+
+    /// One batch, and the update behind it if it is the last of several.
+    fn step(&mut self, index: usize, batch: Batch, end: u64, tally: &mut Tally) -> Result<(), TrainError> {
+        let Pass { program, loader, .. } = &self.programs.training;
+        tally.push(program.run(&mut self.state, batch)?, loader.records(index));
+        let complete = (index + 1) % self.trainer.accumulate == 0 || index as u64 + 1 == end;
+        if let Some(update) = self.programs.update.as_ref().filter(|_| complete) {
+            update.run(&mut self.state, Batch::new())?;
+        }
+        Ok(())
+    }
+
+    /// Adds the time since `start` to that of the epoch.
+    fn lap(&mut self, start: &mut Instant) {
+        let time = start.elapsed();
+        *start = Instant::now();
+        self.progress.time += time;
+        self.timing.train += time;
+    }
+
+    /// Saves within an epoch.
+    fn save(&mut self, tally: &Tally) -> Result<(), TrainError> {
+        if let Some(checkpoints) = &self.trainer.checkpoints {
+            self.progress.sums.clone_from(&tally.sums);
+            self.progress.records = tally.records;
+            checkpoints.save(&Checkpoint::of(&self.state, &self.progress)?)?;
+        }
+        Ok(())
+    }
+
+    /// Goes back to the best state, if that is wanted and not the last; the epoch it is of.
+    fn restore_best(&mut self) -> Result<Option<usize>, TrainError> {
+        let history = &self.progress.history;
+        let Some(best) = history.best().filter(|_| self.trainer.restore_best) else { return Ok(None) };
+        let epoch = best.epoch;
+        let at_end = self.progress.batch == 0;
+        if at_end && history.last().is_some_and(|last| last.epoch == epoch) {
+            return Ok(None);
+        }
+        let kept = match &self.trainer.checkpoints {
+            Some(checkpoints) => checkpoints.best()?,
+            None => self.best.take(),
+        };
+        let Some(kept) = kept else { return Ok(None) };
+        kept.restore(&mut self.state)?;
+        Ok(Some(epoch))
+    }
+}
+
+/// What came of an epoch's batches.
+enum Steps {
+    /// All are trained; `stopped` says whether a callback wants no more.
+    Whole { tally: Tally, stopped: bool },
+    /// Something asked to stop before the last.
+    Part(Ending),
+}
+
+/// Sees losses as they arrive, in order, a few steps late.
+struct Observer<'a> {
+    trainer: &'a Trainer,
+    epoch: usize,
+    batch: usize,
+    stop: bool,
+}
+
+impl<'a> Observer<'a> {
+    fn new(trainer: &'a Trainer, progress: &Progress) -> Self {
+        Self { trainer, epoch: progress.epoch as usize + 1, batch: progress.batch as usize, stop: false }
+    }
+
+    fn see(&mut self, loss: f64, bar: &mut Bar) -> Result<(), TrainError> {
+        bar.step(loss);
+        self.batch += 1;
+        let report = StepReport { epoch: self.epoch, batch: self.batch, loss };
+        self.stop |= self.trainer.callbacks.step(&report)?;
+        Ok(())
+    }
+}
+
+fn evaluate(passes: &[Pass], state: &mut State, metrics: usize) -> Result<Tally, TrainError> {
+    let mut tally = Tally::new(metrics, vec![], 0);
+    passes.iter().try_for_each(|pass| pass.run(state, &mut tally))?;
+    Ok(tally)
+}

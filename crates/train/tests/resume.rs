@@ -1,0 +1,150 @@
+//! Stopping and going on: after any batch, with any way to stop, the end is the same.
+
+#[path = "net/mod.rs"]
+mod net;
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use tempfile::TempDir;
+use wgrad_train::{Checkpoints, Ending, Patience, TrainError, Trainer};
+
+/// Ends a training when it sees so many batches.
+fn stop_after(batches: usize) -> impl Fn(Trainer) -> Trainer {
+    move |trainer| {
+        let mut seen = 0;
+        trainer.on_step(move |_| {
+            seen += 1;
+            Ok(if seen == batches { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
+    }
+}
+
+#[test]
+fn stopped_anywhere_and_resumed() {
+    let alone = net::fit(|trainer| trainer).unwrap();
+    let expected = (net::scores(&alone), net::bits(&alone.state));
+    assert_eq!(alone.ending, Ending::Finished);
+    for batches in [1, 7, 15, 16, 33] {
+        let directory = TempDir::new().unwrap();
+        let with = |trainer: Trainer| trainer.checkpoint(directory.path()).resume(true);
+        let stopped = net::fit(|trainer| stop_after(batches)(with(trainer))).unwrap();
+        assert_eq!(stopped.ending, Ending::Callback);
+        assert!(stopped.history.epochs().len() < 4);
+        let resumed = net::fit(with).unwrap();
+        assert_eq!(resumed.ending, Ending::Finished);
+        let found = (net::scores(&resumed), net::bits(&resumed.state));
+        assert!(found == expected, "stopped after {batches} batches: {found:?} {expected:?}");
+        // What is complete stays as it is, and can be continued.
+        let again = net::fit(with).unwrap();
+        assert!((net::scores(&again), net::bits(&again.state)) == expected);
+        let longer = net::fit(|trainer| with(trainer).epochs(5)).unwrap();
+        let five = net::fit(|trainer| trainer.epochs(5)).unwrap();
+        assert!(net::bits(&longer.state) == net::bits(&five.state));
+    }
+}
+
+#[test]
+fn the_best_epoch_is_restored_from_memory_and_from_a_directory() {
+    /// So high that the test loss soon rises.
+    const RATE: f64 = 0.1;
+    let hasty = |trainer: Trainer| trainer.epochs(20).early_stopping(Patience(2)).restore_best(true);
+    let memory = net::fit_at(RATE, hasty).unwrap();
+    assert_eq!(memory.ending, Ending::Patience);
+    assert!(memory.stopped_early);
+    let best = memory.history.best().unwrap().epoch;
+    assert_eq!(memory.restored, Some(best));
+    assert_eq!(memory.history.epochs().len(), best + 3);
+    let short = net::fit_at(RATE, |trainer| trainer.epochs(best)).unwrap();
+    assert!(net::bits(&memory.state) == net::bits(&short.state));
+    assert!(memory.to_string().contains(&format!("stopped early, back to epoch {best}")), "{memory}");
+
+    let directory = TempDir::new().unwrap();
+    let with = |trainer: Trainer| hasty(trainer).checkpoint(directory.path()).resume(true);
+    net::fit_at(RATE, |trainer| stop_after(15 * best + 10)(with(trainer))).unwrap();
+    let resumed = net::fit_at(RATE, with).unwrap();
+    assert_eq!((resumed.ending, resumed.restored), (Ending::Patience, Some(best)));
+    assert!(net::bits(&resumed.state) == net::bits(&short.state));
+    // Patience is at an end for good.
+    let again = net::fit_at(RATE, with).unwrap();
+    assert_eq!((again.ending, again.restored), (Ending::Patience, Some(best)));
+    assert!(net::bits(&again.state) == net::bits(&short.state));
+}
+
+#[test]
+fn steps_may_end_within_an_epoch() {
+    // Eight updates an epoch: fifteen batches, two at a time, and one.
+    let report = net::fit(|trainer| trainer.steps(11)).unwrap();
+    assert_eq!(report.history.epochs().len(), 2);
+    assert_eq!(report.state.step().unwrap(), 15 + 6);
+    let state = |name: &str| report.state.read(name).unwrap().item();
+    assert_eq!((state("optim.step"), state("optim.accumulated")), (11.0, 0.0));
+    let whole = net::fit(|trainer| trainer.steps(16)).unwrap();
+    let epochs = net::fit(|trainer| trainer.epochs(2)).unwrap();
+    assert!(net::bits(&whole.state) == net::bits(&epochs.state));
+}
+
+#[test]
+fn callbacks_see_every_batch_and_may_change_the_state() {
+    let (steps, epochs) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let (seen, ended) = (steps.clone(), epochs.clone());
+    let report = net::fit(move |trainer| {
+        let (seen, ended) = (seen.clone(), ended.clone());
+        trainer
+            .on_step(move |step| {
+                assert_eq!((step.epoch, step.batch), (seen.get() / 15 + 1, seen.get() % 15 + 1));
+                seen.set(seen.get() + 1);
+                Ok(ControlFlow::Continue(()))
+            })
+            .on_epoch(move |epoch, state| {
+                ended.set(epoch.epoch);
+                let mut scale = state.read("scale")?;
+                scale.data[0] = 0.5;
+                state.write("scale", &scale)?;
+                Ok(if epoch.epoch == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })
+    })
+    .unwrap();
+    assert_eq!((steps.get(), epochs.get(), report.ending), (45, 3, Ending::Callback));
+    assert_eq!(report.state.read("scale").unwrap().item(), 0.5);
+    let failing = |trainer: Trainer| trainer.on_epoch(|_, _| Err(TrainError::Callback("disk full".into())));
+    let error = net::fit(failing).err().unwrap();
+    assert_eq!(error.to_string(), "a callback failed: disk full");
+}
+
+#[test]
+fn averages_are_evaluated_where_asked() {
+    let plain = net::fit(|trainer| trainer.epochs(1)).unwrap();
+    let averaged = net::fit(|trainer| trainer.epochs(1).evaluate_averages(true)).unwrap();
+    assert!(net::bits(&plain.state) == net::bits(&averaged.state));
+    assert_eq!(plain.history.epochs()[0].train, averaged.history.epochs()[0].train);
+    assert_ne!(plain.test().loss, averaged.test().loss);
+}
+
+#[test]
+fn settings_that_cannot_work_are_told() {
+    let refused = |setting: &dyn Fn(Trainer) -> Trainer| net::fit(setting).err().unwrap().to_string();
+    let zero = |what: &str| format!("the number of {what} is 0; it must be at least 1");
+    assert_eq!(refused(&|trainer| trainer.steps(0)), zero("steps"));
+    assert_eq!(refused(&|trainer| trainer.accumulate(0)), zero("batches between updates"));
+    assert_eq!(refused(&|trainer| trainer.checkpoint_every(0)), zero("batches between checkpoints"));
+}
+
+#[test]
+fn another_training_is_not_mixed_with_the_old() {
+    let directory = TempDir::new().unwrap();
+    let with = |trainer: Trainer| trainer.epochs(1).checkpoint(directory.path());
+    net::fit(with).unwrap();
+    let message = |setting: &dyn Fn(Trainer) -> Trainer| {
+        let error = net::fit(|trainer| setting(with(trainer))).err().unwrap();
+        assert!(matches!(error, TrainError::Checkpoint(_)), "{error}");
+        error.to_string()
+    };
+    assert!(message(&|trainer| trainer).contains("holds checkpoints already; go on with `.resume(true)`"));
+    let other = message(&|trainer| trainer.resume(true).batch_size(64));
+    assert!(other.contains("step-0000000015.safetensors: was trained with batch size 32, not 64"), "{other}");
+    let other = message(&|trainer| trainer.resume(true).seed(6));
+    assert!(other.contains("with seed 5, not 6"), "{other}");
+    assert_eq!(Checkpoints::new(directory.path()).all().unwrap().len(), 1);
+}

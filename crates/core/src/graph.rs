@@ -1,6 +1,6 @@
 //! The recorded graph: a list of nodes in topological order, and the handle that appends to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -327,6 +327,36 @@ impl Graph {
         let location = self.lock().location.unwrap_or(Location::caller());
         self.lock().errors.push(Error { operation: operation.into(), message, location });
         self.invalid()
+    }
+
+    /// The invalid result of an operation on no operands, in a graph of its own: there is none to report to.
+    #[track_caller]
+    pub(crate) fn without_operands(operation: &str) -> Tensor {
+        Self::new(Mode::Eval).fail(operation, "needs at least one operand".into())
+    }
+
+    /// The name of an input or variable that a value is computed from otherwise than through `operands` or a
+    /// detached value, and that a gradient could flow to.
+    pub(crate) fn read_beside(&self, value: &Tensor, operands: &[&Tensor]) -> Option<String> {
+        let recording = self.lock();
+        let mut seen: HashSet<NodeId> = operands.iter().map(|operand| operand.id()).collect();
+        let mut open = vec![value.id()];
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let node = recording.node(id);
+            match &node.op {
+                Op::Input(Input { name, spec }) | Op::Variable(Variable { name, spec })
+                    if spec.dtype.is_float() =>
+                {
+                    return Some(name.to_string());
+                }
+                Op::Detach(_) => {}
+                _ => open.extend(&node.inputs),
+            }
+        }
+        None
     }
 
     #[track_caller]

@@ -8,6 +8,7 @@ pub mod array;
 pub mod autograd;
 pub mod batch;
 pub mod case;
+mod custom;
 pub mod dtype;
 pub mod error;
 pub mod graph;
@@ -20,6 +21,7 @@ pub mod tensor;
 pub mod vars;
 
 pub use array::Array;
+pub use custom::CustomOp;
 pub use dtype::{DType, DType::*, Element};
 pub use error::{Error, Result};
 pub use graph::{Graph, Mode, Node, NodeId, Recording};

@@ -94,6 +94,7 @@ primitives! {
     Reduce, ArgMax, CumSum,
     Contract,
     Gather, ScatterAdd,
+    Custom,
 }
 
 impl Op {

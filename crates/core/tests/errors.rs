@@ -3,7 +3,7 @@
 
 use wgrad_core::batch::{BatchError, BatchMemory, HostMemory};
 use wgrad_core::ops::{CrossEntropy, Window};
-use wgrad_core::{Bool, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
+use wgrad_core::{Bool, CustomOp, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
 
 /// The one error of a recording that goes wrong.
 #[track_caller]
@@ -98,7 +98,7 @@ fn wrong_shapes() {
     says(&refused(|g| x(g).pad(&[(1, 1)], 0.0)), &["pad", "[3, 5]"]);
     says(&refused(|g| x(g).squeeze(0)), &["squeeze", "axis 0", "[3, 5]"]);
     says(&refused(|g| Tensor::concat(&[&x(g), &four(g)], 0)), &["concat", "[3, 5]", "[4]"]);
-    says(&refused(|g| x(g).einsum(&four(g), "ij,j->i")), &["contract", "[3, 5]", "[4]"]);
+    says(&refused(|g| x(g).einsum(&four(g), "ij,j->i")), &["einsum", "`j`", "[3, 5]", "[4]"]);
     says(&refused(|g| x(g).einsum(&four(g), "ij;j")), &["einsum", "ij;j"]);
     says(&refused(|g| x(g).split(0, 0)[0].clone()), &["split"]);
     says(&refused(|g| x(g).repeat(&[2])), &["repeat", "[3, 5]"]);
@@ -221,6 +221,29 @@ fn an_operation_without_derivative_is_named_where_it_was_used() {
         wrong(&x).sum(..).gradients(&[&x]);
         says(&g.recording().check().unwrap_err(), &["no derivative", file!()]);
     }
+}
+
+#[test]
+fn custom_operations_are_checked() {
+    let other = refused(|g| {
+        let beside = x(g);
+        Tensor::custom_gradient(&[&x(g)], |t| &t[0] * &beside, |cx| vec![cx.cotangent.clone().into()])
+    });
+    says(&other, &["custom_gradient", "`x`", "detach()"]);
+    let op = CustomOp::new("halve", |t| t[0].reshape([4]));
+    says(&refused(|g| op.apply(&[&x(g)])), &["reshape", "15"]);
+    let few = CustomOp::new("few", |t| t[0].square()).with_gradient(|_| vec![]);
+    says(&refused(|g| gradient_of(&few, g)), &["few", "0 for 1 operands"]);
+    let misfit =
+        CustomOp::new("misfit", |t| t[0].square()).with_gradient(|cx| vec![cx.cotangent.sum(0).into()]);
+    says(&refused(|g| gradient_of(&misfit, g)), &["misfit", "f32[5]", "operand 0 f32[3, 5]"]);
+    assert!(!op.apply(&[]).is_valid());
+    assert!(!Tensor::concat(&[], 0).is_valid());
+}
+
+fn gradient_of(operation: &CustomOp, g: &Graph) -> Tensor {
+    let x = x(g);
+    operation.apply(&[&x]).sum(..).gradients(&[&x]).remove(0)
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The table of cases. Every operation lists its own; tests of meaning, of gradients and of the GPU,
 //! the benches and the published support table all read this one list.
 //!
-//! [`cases`] is the table, [`fill`] makes operand values, [`random_graph`] makes whole graphs, and
-//! [`sensitivity`] says how far a device may be from the reference.
+//! [`cases`] is the table, [`fill`] makes operand values, [`random_graph`] makes whole graphs, [`gradcheck`]
+//! tests gradients, and [`sensitivity`] says how far a device may be from the reference.
 
+mod gradcheck;
 mod random;
 mod sensitivity;
 
+pub use gradcheck::{gradcheck, gradgradcheck};
 pub use random::{RandomGraph, random_graph};
 pub use sensitivity::sensitivity;
 
@@ -119,6 +121,12 @@ impl Case {
     /// The operation's name: the part before the slash.
     pub fn operation(&self) -> &str {
         self.name.split('/').next().unwrap_or_default()
+    }
+
+    /// Whether [`gradgradcheck`] has something to do: floats to differentiate by, and results.
+    pub fn has_second_gradient(&self) -> bool {
+        let elements: usize = self.operands.iter().map(|operand| operand.spec.shape.numel()).sum();
+        self.differentiable && elements > 0 && self.record(0).output.numel() > 0
     }
 
     /// Records the case into a graph of its own, with the operands as inputs `x0`, `x1`, … and values

@@ -1,4 +1,4 @@
-//! Activation functions that are not primitives (ReLU, sigmoid and tanh are).
+//! Smooth activation functions that are not primitives (sigmoid and tanh are).
 //!
 //! Branches are chosen by `select`, and a branch that is not taken never computes an infinity, so no
 //! gradient is infinity times 0.
@@ -9,12 +9,6 @@ use crate::Tensor;
 use crate::case::Case;
 
 impl Tensor {
-    /// x where positive, else slope · x (PyTorch's `LeakyReLU`).
-    #[track_caller]
-    pub fn leaky_relu(&self, slope: f64) -> Self {
-        self.gt(0.0).select(self, &(self * slope))
-    }
-
     /// x · Φ(x) with the normal distribution function Φ, exactly, through erf (PyTorch's `GELU`;
     /// Hendrycks and Gimpel, 2016).
     #[track_caller]
@@ -57,7 +51,54 @@ impl Tensor {
         let tail = self.masked_fill(&positive, 0.0).expm1() * alpha;
         positive.select(self, &tail)
     }
+
+    /// scale · ELU with the scale and α for which activations keep mean 0 and variance 1 (PyTorch's `SELU`;
+    /// Klambauer et al., 2017).
+    #[track_caller]
+    pub fn selu(&self) -> Self {
+        self.elu(SELU_ALPHA) * SELU_SCALE
+    }
+
+    /// x where positive, else α(e^(x/α) − 1), whose slope is continuous (PyTorch's `CELU`; Barron, 2017).
+    #[track_caller]
+    pub fn celu(&self, alpha: f64) -> Self {
+        let positive = self.gt(0.0);
+        let tail = (self.masked_fill(&positive, 0.0) / alpha).expm1() * alpha;
+        positive.select(self, &tail)
+    }
+
+    /// x · tanh(softplus(x)) (PyTorch's `Mish`; Misra, 2019).
+    #[track_caller]
+    pub fn mish(&self) -> Self {
+        self * self.softplus().tanh()
+    }
+
+    /// x / (1 + |x|) (PyTorch's `Softsign`).
+    #[track_caller]
+    pub fn softsign(&self) -> Self {
+        self / (self.abs() + 1.0)
+    }
+
+    /// x − tanh(x) (PyTorch's `Tanhshrink`).
+    #[track_caller]
+    pub fn tanhshrink(&self) -> Self {
+        self - self.tanh()
+    }
+
+    /// The first half along an axis times the sigmoid of the second (PyTorch's `GLU`; Dauphin et al., 2017).
+    #[track_caller]
+    pub fn glu(&self, axis: isize) -> Self {
+        let n = self.dim(axis);
+        if self.is_valid() && !n.is_multiple_of(2) {
+            return self.fail("glu", format!("axis {axis} of {} does not have two halves", self.spec()));
+        }
+        self.slice(axis, 0..n / 2) * self.slice(axis, n / 2..n).sigmoid()
+    }
 }
+
+/// Klambauer et al., "Self-normalizing neural networks", 2017, equation 14.
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 
 pub(crate) fn cases() -> Vec<Case> {
     // Far from 0 the exponentials saturate; nothing may overflow there.
@@ -69,8 +110,6 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new(&format!("{name}/random"), move |t| activation(&t[0])).distinct([7, 5])
     };
     vec![
-        hand("leaky_relu", |x| x.leaky_relu(0.25), &[-25.0, -0.25, 0.0, 2.0, 100.0]).no_gradient(),
-        random("leaky_relu", |x| x.leaky_relu(0.01)),
         hand("gelu", |x| x.gelu(), &[0.0, -0.15865525393145707, 0.0, 1.9544997361036416, 100.0]),
         random("gelu", |x| x.gelu()),
         hand("gelu_tanh", |x| x.gelu_tanh(), &[0.0, -0.15880800939172324, 0.0, 1.954597694087775, 100.0]),
@@ -87,5 +126,24 @@ pub(crate) fn cases() -> Vec<Case> {
         random("log_sigmoid", |x| x.log_sigmoid()),
         hand("elu", |x| x.elu(1.0), &[-1.0, -0.6321205588285577, 0.0, 2.0, 100.0]).no_gradient(),
         random("elu", |x| x.elu(1.5)),
+        hand(
+            "selu",
+            |x| x.selu(),
+            &[-SELU_ALPHA * SELU_SCALE, -1.1113307378125625, 0.0, 2.0 * SELU_SCALE, 100.0 * SELU_SCALE],
+        )
+        .no_gradient(),
+        random("selu", |x| x.selu()),
+        hand("celu", |x| x.celu(2.0), &[-2.0, 2.0 * (-0.5f64).exp_m1(), 0.0, 2.0, 100.0]).no_gradient(),
+        random("celu", |x| x.celu(0.5)),
+        // tanh(ln(1 + eˣ)) = 1 − 2 / ((1 + eˣ)² + 1).
+        hand("mish", |x| x.mish(), &[0.0, -0.30340146137410895, 0.0, 1.9439589595339946, 100.0]),
+        random("mish", |x| x.mish()),
+        hand("softsign", |x| x.softsign(), &[-100.0 / 101.0, -0.5, 0.0, 2.0 / 3.0, 100.0 / 101.0])
+            .no_gradient(),
+        random("softsign", |x| x.softsign()),
+        hand("tanhshrink", |x| x.tanhshrink(), &[-99.0, -0.2384058440442351, 0.0, 1.035972419924183, 99.0]),
+        random("tanhshrink", |x| x.tanhshrink()),
+        Case::new("glu", |t| t[0].glu(-1)).given([2, 2], &[4.0, 0.0, 3.0, 200.0]).expect(&[2.0, 3.0]),
+        Case::new("glu/first-axis", |t| t[0].glu(0)).random([6, 3]),
     ]
 }

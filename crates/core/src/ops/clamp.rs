@@ -11,7 +11,19 @@ impl Tensor {
         if min > max {
             return self.fail("clamp", format!("the lower end {min} is above the upper end {max}"));
         }
-        self.masked_fill(&self.lt(min), min).masked_fill(&self.gt(max), max)
+        self.clamp_min(min).masked_fill(&self.gt(max), max)
+    }
+
+    /// Values below `min` become `min`, at which the gradient still passes.
+    #[track_caller]
+    pub fn clamp_min(&self, min: f64) -> Self {
+        self.masked_fill(&self.lt(min), min)
+    }
+
+    /// Values above `max` become `max`, at which the gradient still passes.
+    #[track_caller]
+    pub fn clamp_max(&self, max: f64) -> Self {
+        self.masked_fill(&self.gt(max), max)
     }
 }
 
@@ -25,5 +37,11 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("clamp/integers", |t| t[0].clamp(-1.0, 2.0))
             .operand(DType::I32, [7], Fill::Uniform(-9.0, 9.0))
             .no_gradient(),
+        Case::new("clamp_min", |t| t[0].clamp_min(0.5))
+            .given([3], &[-1.0, 0.25, 2.0])
+            .expect(&[0.5, 0.5, 2.0]),
+        Case::new("clamp_max", |t| t[0].clamp_max(0.5))
+            .given([3], &[-1.0, 0.25, 2.0])
+            .expect(&[-1.0, 0.25, 0.5]),
     ]
 }

@@ -138,18 +138,6 @@ fn travel(index: &[usize], strides: &[(usize, usize)]) -> (usize, usize) {
 }
 
 impl Tensor {
-    /// Einstein summation of two tensors, like `"bik,bkj->bij"`.
-    #[track_caller]
-    pub fn einsum(&self, other: &Self, spec: &str) -> Self {
-        let parts = spec.split_once("->").and_then(|(ins, out)| Some((ins.split_once(',')?, out)));
-        match parts {
-            Some(((a, b), out)) => {
-                self.graph().record(Contract::new(a.trim(), b.trim(), out.trim()), &[self, other])
-            }
-            None => self.fail("einsum", format!("`{spec}` is not of the form `ab,bc->ac`")),
-        }
-    }
-
     /// The matrix product over the last two axes, leading axes broadcast (PyTorch's `matmul`). A vector
     /// operand acts as a row (left) or a column (right), and that axis is dropped.
     #[track_caller]
@@ -232,7 +220,6 @@ impl Tensor {
 
 pub(crate) fn cases() -> Vec<Case> {
     let matmul = |variant: &str| Case::new(&format!("matmul{variant}"), |t: &[Tensor]| t[0].matmul(&t[1]));
-    let einsum = |spec: &'static str| Case::new(&format!("einsum/{spec}"), move |t| t[0].einsum(&t[1], spec));
     vec![
         matmul("")
             .given([2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
@@ -280,19 +267,5 @@ pub(crate) fn cases() -> Vec<Case> {
             .random([7, 6])
             .random([6])
             .random([6, 3]),
-        Case::new("einsum", |t| t[0].einsum(&t[1], "ij,kj->ki"))
-            .given([1, 2], &[1.0, 2.0])
-            .given([2, 2], &[3.0, 4.0, 5.0, 6.0])
-            .expect(&[11.0, 17.0]),
-        einsum("i,j->ij").given([2], &[1.0, 2.0]).given([2], &[3.0, 4.0]).expect(&[3.0, 4.0, 6.0, 8.0]),
-        einsum("ij,ij->")
-            .given([2, 2], &[1.0, 2.0, 3.0, 4.0])
-            .given([2, 2], &[1.0, 1.0, 2.0, 2.0])
-            .expect(&[17.0]),
-        einsum("ij,ij->ij").random([3, 5]).random([3, 5]),
-        einsum("ij,ij->j").random([7, 5]).random([7, 5]),
-        einsum("bhtd,bhsd->bhts").random([2, 3, 5, 4]).random([2, 3, 3, 4]),
-        einsum("bij,kji->kb").random([3, 4, 5]).random([2, 5, 4]),
-        einsum("aib,bka->kbi").random([3, 5, 2]).random([2, 4, 3]),
     ]
 }

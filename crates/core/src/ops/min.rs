@@ -25,7 +25,7 @@ impl Tensor {
     /// Values in the opposite order: −x, and for integers the bitwise complement, which cannot
     /// overflow. Its own inverse.
     #[track_caller]
-    fn reversed(&self, operation: &str) -> Self {
+    pub(super) fn reversed(&self, operation: &str) -> Self {
         match self.dtype() {
             DType::F32 | DType::F16 => self.neg(),
             DType::I32 | DType::U32 => self.bitwise_not(),

@@ -36,11 +36,18 @@ operations! {
     conv_transpose;
     cross_entropy: CrossEntropy;
     ctc: CtcTarget;
+    cumprod;
     cumsum: CumSum;
+    custom: Custom, Rule;
+    diagonal;
+    einsum;
+    elementary;
     embedding;
     fold;
     gather: Gather, ScatterAdd;
     group_norm;
+    index_add;
+    interpolate;
     layer_norm;
     leaf: Constant, Input, Iota, Scalar, Variable;
     likelihood;
@@ -52,6 +59,10 @@ operations! {
     norm;
     one_hot;
     operators: Operand;
+    outer;
+    piecewise;
+    pieces;
+    pixel_shuffle;
     pool: Pooling;
     prod;
     random: PHILOX_M, PHILOX_W, RandomBits, philox;
@@ -60,6 +71,7 @@ operations! {
     slice: Concat, Pad, Slice;
     slide: Slide, Unslide, Window;
     softmax;
+    sort;
     triangle;
     unary: Unary, UnaryKind;
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
-use crate::{Array, Shape, Tensor, TensorSpec};
+use crate::{Array, Graph, Shape, Tensor, TensorSpec};
 
 /// Every `step`-th element of a range along each axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -236,10 +236,10 @@ impl Tensor {
         self.graph().record(op, &[self])
     }
 
-    /// Tensors joined along an axis (PyTorch's `cat`). The list must not be empty.
+    /// Tensors joined along an axis (PyTorch's `cat`); at least one.
     #[track_caller]
     pub fn concat(tensors: &[&Self], axis: isize) -> Self {
-        let first = tensors.first().expect("concat needs at least one tensor");
+        let Some(first) = tensors.first() else { return Graph::without_operands("concat") };
         match first.shape().axis(axis) {
             Ok(axis) => first.graph().record(Concat { axis }, tensors),
             Err(message) => first.fail("concat", message),

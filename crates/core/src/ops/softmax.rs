@@ -25,6 +25,15 @@ impl Tensor {
         exponentials / total
     }
 
+    /// e⁻ˣ / Σe⁻ˣ along an axis: the smallest element gets the most (PyTorch's `softmin`).
+    #[track_caller]
+    pub fn softmin(&self, axis: isize) -> Self {
+        if !self.needs_float("softmin") {
+            return self.invalid();
+        }
+        self.neg().softmax(axis)
+    }
+
     /// The logarithm of the softmax along an axis, accurate where the softmax underflows (PyTorch's
     /// `log_softmax`).
     #[track_caller]
@@ -56,6 +65,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("softmax/one", |t| t[0].softmax(-1)).random([3, 1]).expect(&[1.0; 3]),
         case("softmax/none", |t| t[0].softmax(-1)).random([0, 3]).expect(&[]),
         case("softmax/wide", |t| t[0].softmax(-1)).random([3, 700]),
+        case("softmin", |t| t[0].softmin(-1))
+            .given([3], &[0.0, -LN_2, -1.6094379124341003])
+            .expect(&[0.125, 0.25, 0.625]),
+        case("softmin/first-axis", |t| t[0].softmin(0)).random([7, 5]),
         case("log_softmax", |t| t[0].log_softmax(-1)).given([3], &scores).expect(&[
             -3.0 * LN_2,
             -2.0 * LN_2,

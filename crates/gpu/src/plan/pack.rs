@@ -61,7 +61,7 @@ fn signature(
     }
     let this = &fused.kernels[kernel];
     for &node in &this.stores {
-        describe(recording, &this.loads, node, &mut loads, &mut text)?;
+        describe(recording, &this.loads, in_place, node, &mut loads, &mut text)?;
         let reads_variable = |name: &str, load: &NodeId| match &recording.node(*load).op {
             Op::Variable(variable) => *variable.name == *name,
             _ => false,
@@ -85,6 +85,7 @@ fn signature(
 fn describe(
     recording: &Recording,
     stored: &[NodeId],
+    in_place: &[(NodeId, Arc<str>)],
     id: NodeId,
     loads: &mut Vec<NodeId>,
     text: &mut String,
@@ -95,7 +96,8 @@ fn describe(
             loads.push(id);
             loads.len() - 1
         });
-        let kind = matches!(node.op, Op::Variable(_));
+        // What lies in the state: variables, and new values of variables that are already there.
+        let kind = matches!(node.op, Op::Variable(_)) || in_place.iter().any(|(known, _)| *known == id);
         let one = node.spec.shape.numel() == 1;
         // Writing to a string cannot fail.
         let _ = write!(text, "({number} {} {kind} {one})", node.spec.dtype);
@@ -104,7 +106,7 @@ fn describe(
     if is_view(&node.op) {
         // Views that add elements of their own are maps of another kind.
         let plain = matches!(node.op, Op::Reshape(_) | Op::Expand(_) | Op::Detach(_) | Op::Permute(_));
-        return if plain { describe(recording, stored, node.inputs[0], loads, text) } else { None };
+        return if plain { describe(recording, stored, in_place, node.inputs[0], loads, text) } else { None };
     }
     // The packed kernel's buffers are 32-bit words.
     if node.spec.dtype == DType::F16
@@ -114,7 +116,7 @@ fn describe(
     }
     let _ = write!(text, "[{:?} {}", node.op, node.spec.dtype);
     for &input in &node.inputs {
-        describe(recording, stored, input, loads, text)?;
+        describe(recording, stored, in_place, input, loads, text)?;
     }
     text.push(']');
     Some(())

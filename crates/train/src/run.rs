@@ -193,7 +193,7 @@ impl<'a> Run<'a> {
                 _ => None,
             };
             let every = self.trainer.checkpoint_steps.unwrap_or(usize::MAX);
-            let due = stop.is_some() || (index + 1) % every == 0;
+            let due = stop.is_some() || (index + 1).is_multiple_of(every);
             // A whole epoch is evaluated before it is saved or stopped at.
             if due && self.progress.batch < end {
                 tally.finish(|loss| observer.see(loss, &mut self.bar))?;
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
     fn step(&mut self, index: usize, batch: Batch, end: u64, tally: &mut Tally) -> Result<(), TrainError> {
         let Pass { program, loader, .. } = &self.programs.training;
         tally.push(program.run(&mut self.state, batch)?, loader.records(index));
-        let complete = (index + 1) % self.trainer.accumulate == 0 || index as u64 + 1 == end;
+        let complete = (index + 1).is_multiple_of(self.trainer.accumulate) || index as u64 + 1 == end;
         if let Some(update) = self.programs.update.as_ref().filter(|_| complete) {
             update.run(&mut self.state, Batch::new())?;
         }

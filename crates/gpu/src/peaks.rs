@@ -16,7 +16,7 @@ pub struct Peaks {
 }
 
 /// Invocations of a workgroup.
-const WORKGROUP: u64 = 64;
+const WORKGROUP: u64 = 128;
 
 /// vec4s of the buffers: 64 MiB each, more than caches hold.
 const LENGTH: u64 = 4 << 20;
@@ -30,7 +30,7 @@ impl Gpu {
         let mut flops = 0f64;
         // How many independent sums hide the latency of one depends on the adapter.
         for sums in [2, 4, 8] {
-            const GROUPS: u64 = 1024;
+            const GROUPS: u64 = 512;
             let work = GROUPS * WORKGROUP * ROUNDS * 4 * sums * 8;
             flops = flops.max(self.rate(&multiply_add(sums), &buffers[..1], GROUPS, work)?);
         }
@@ -80,7 +80,7 @@ const COPY: &str = "
 @group(0) @binding(0) var<storage, read_write> source: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> target_: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(128)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     target_[id.x] = source[id.x];
 }
@@ -99,7 +99,7 @@ fn multiply_add(sums: u64) -> String {
         "
 @group(0) @binding(0) var<storage, read_write> values: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(128)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
     let x = values[id.x + 1u] * 0.5;
     let y = values[id.x + 2u] + 0.5;

@@ -88,7 +88,9 @@ impl Optimizer for Adafactor {
     }
 
     fn check(&self) -> Result<(), String> {
-        within("the negated decay", -self.decay, NOT_NEGATIVE)?;
+        if self.decay.is_nan() || self.decay > 0.0 {
+            return Err(format!("the decay is {}, but must not be positive", self.decay));
+        }
         within("the first eps", self.eps.0, NOT_NEGATIVE)?;
         within("the second eps", self.eps.1, NOT_NEGATIVE)?;
         within("the threshold", self.threshold, 1.0..f64::INFINITY)

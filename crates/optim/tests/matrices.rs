@@ -5,7 +5,7 @@ mod training;
 
 use training::{advance, initial};
 use wgrad_core::{Array, F32, Graph, Init, Mode, Vars};
-use wgrad_optim::{Adafactor, Lamb, Muon, Optimizer, RateAdjustment, Sgd};
+use wgrad_optim::{Adafactor, Lamb, LinearLr, Muon, Optimizer, RateAdjustment, Sgd};
 
 const ROWS: usize = 4;
 const COLUMNS: usize = 3;
@@ -33,6 +33,10 @@ fn gradient(w: &[f64]) -> Vec<f64> {
 
 /// The matrix, in some shape, after each of some steps on ½·Σ curvature·(w − minimum)².
 fn trajectory(optimizer: &dyn Optimizer, shape: &[usize]) -> Vec<Vec<f64>> {
+    long_trajectory(optimizer, shape, STEPS)
+}
+
+fn long_trajectory(optimizer: &dyn Optimizer, shape: &[usize], steps: usize) -> Vec<Vec<f64>> {
     let (graph, vars) = (Graph::new(Mode::Train), Vars::new());
     let table = |value: fn(usize) -> f64| {
         graph.constant(shape, &(0..SIZE).map(|i| value(i) as f32).collect::<Vec<_>>())
@@ -46,7 +50,7 @@ fn trajectory(optimizer: &dyn Optimizer, shape: &[usize]) -> Vec<Vec<f64>> {
         advance(&graph, &mut state);
         state["w"].data.clone()
     };
-    (0..STEPS).map(|_| next()).collect()
+    (0..steps).map(|_| next()).collect()
 }
 
 /// A loop's step, w ← step(t, w, g) with t from 1.
@@ -102,6 +106,21 @@ fn lamb() {
 }
 
 #[test]
+fn the_minimum_of_a_matrix_is_found() {
+    assert!(norm(&gradient(&(0..SIZE).map(start).collect::<Vec<_>>())) > 5.0);
+    let rate = |rate: f64| LinearLr::new(rate, 300).start(1.0).end(0.0);
+    let optimizers: [Box<dyn Optimizer>; 3] = [
+        Box::new(Lamb::new(rate(0.1))),
+        Box::new(Adafactor::new(rate(0.1))),
+        Box::new(Muon::new(rate(0.1)).weight_decay(0.0)),
+    ];
+    for optimizer in optimizers {
+        let slope = norm(&gradient(&long_trajectory(&*optimizer, &[ROWS, COLUMNS], 300)[299]));
+        assert!(slope < 0.05, "{} ends at a slope of {slope}", optimizer.name());
+    }
+}
+
+#[test]
 fn lamb_moves_a_parameter_that_is_zero() {
     let (graph, vars) = (Graph::new(Mode::Train), Vars::new());
     let w = graph.var(&vars.var("w", [2], Init::constant(0.0)));
@@ -118,7 +137,7 @@ fn adafactor_by_hand(factored: bool, rate: f64, decay: f64) -> Vec<Vec<f64>> {
     let (mut rows, mut columns, mut variance) = ([0.0; ROWS], [0.0; COLUMNS], [0.0; SIZE]);
     by_hand(|t, w, g| {
         let share = f64::from(t).powf(-0.75);
-        let mut second = vec![0.0; SIZE];
+        let mut second = [0.0; SIZE];
         if factored {
             let at = |r: usize, c: usize| g[r * COLUMNS + c] * g[r * COLUMNS + c];
             for (r, row) in rows.iter_mut().enumerate() {
@@ -136,8 +155,8 @@ fn adafactor_by_hand(factored: bool, rate: f64, decay: f64) -> Vec<Vec<f64>> {
         } else {
             for i in 0..SIZE {
                 variance[i] += share * (g[i] * g[i] - variance[i]);
-                second[i] = variance[i];
             }
+            second = variance;
         }
         let root = (SIZE as f64).sqrt();
         let u: Vec<f64> = (0..SIZE).map(|i| g[i] / second[i].max(EPS.0 * EPS.0).sqrt()).collect();

@@ -244,3 +244,29 @@ fn a_long_chain_of_operations() {
     assert_eq!(outputs.get(0).unwrap().data, sums);
     assert_eq!(outputs.get(1).unwrap().data, [1.0, -2.0, 0.5]);
 }
+
+/// More values than a kernel can bind: in a sum, in a concatenation, and in the gradient of parts of a tensor
+/// that are used one by one.
+#[test]
+fn more_operands_than_bindings() {
+    const MANY: usize = 40;
+    let vars = Vars::new();
+    let x = vars.var("x", [MANY, 3], Init::constant(2.0));
+    let program = GPU.compile(Mode::Eval, |g| {
+        let rows: Vec<Tensor> = (0..MANY).map(|row| g.var(&x).select_index(0, row)).collect();
+        // Sums over all elements of each row are stored: nothing is recomputed in their place.
+        let scaled = rows.iter().zip(1..).map(|(row, scale)| row.square().sum(..) * f64::from(scale));
+        let scaled: Vec<Tensor> = scaled.collect();
+        let sum = scaled.iter().skip(1).fold(scaled[0].clone(), |sum, next| sum + next);
+        let stacked = Tensor::stack(&scaled.iter().collect::<Vec<_>>(), 0);
+        let gradient = sum.backward(&vars).remove(0).1;
+        [sum, stacked, gradient]
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&vars, 0).unwrap();
+    let outputs = program.run(&mut state, Batch::new()).unwrap();
+    assert_eq!(outputs.scalar(0).unwrap(), 12.0 * 820.0);
+    assert_eq!(outputs.get(1).unwrap().data, (1..=MANY).map(|row| 12.0 * row as f64).collect::<Vec<_>>());
+    let expected: Vec<f64> = (1..=MANY).flat_map(|row| [4.0 * row as f64; 3]).collect();
+    assert_eq!(outputs.get(2).unwrap().data, expected);
+}

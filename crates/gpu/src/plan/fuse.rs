@@ -209,9 +209,11 @@ fn choose_stored(
         uses[peel(recording, *root).index()] += 1;
     }
     let (mut inlined, mut depth) = (vec![0u32; count], vec![0usize; count]);
+    let mut reads: Vec<Vec<NodeId>> = vec![vec![]; count];
     for index in 0..count {
         let id = NodeId(index as u32);
         let node = recording.node(id);
+        reads[index] = bounded_reads(recording, id, &reads, &mut stored, budget);
         let inputs = node.inputs.iter().map(|input| inlined[input.index()]);
         inlined[index] = inputs.fold(weight(&node.op), u32::saturating_add);
         let heavy = inlined[index] >= RECOMPUTE;
@@ -229,6 +231,39 @@ fn choose_stored(
         }
     }
     stored
+}
+
+/// The stored values that a node is computed from. Where they and the result are more than a kernel can bind,
+/// operands that are made from several are stored first, the widest before the others.
+fn bounded_reads(
+    recording: &Recording,
+    id: NodeId,
+    reads: &[Vec<NodeId>],
+    stored: &mut [bool],
+    budget: Budget,
+) -> Vec<NodeId> {
+    loop {
+        let mut sources = recording.node(id).inputs.clone();
+        for source in &mut sources {
+            while !stored[source.index()] && is_view(&recording.node(*source).op) {
+                *source = recording.node(*source).inputs[0];
+            }
+        }
+        let of = |source: &NodeId| match stored[source.index()] {
+            true => std::slice::from_ref(source).to_vec(),
+            false => reads[source.index()].clone(),
+        };
+        let mut all: Vec<NodeId> = sources.iter().flat_map(of).collect();
+        all.sort_unstable();
+        all.dedup();
+        let widest = sources.into_iter().filter(|source| !stored[source.index()]);
+        match widest.max_by_key(|source| reads[source.index()].len()) {
+            Some(widest) if all.len() >= budget.bindings && reads[widest.index()].len() > 1 => {
+                stored[widest.index()] = true;
+            }
+            _ => return all,
+        }
+    }
 }
 
 /// The cost of computing each node from stored ones.

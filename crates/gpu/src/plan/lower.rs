@@ -28,6 +28,7 @@ pub fn lower(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeI
             Op::ArgMax(op) => arg_max(inputs[0], op.axis),
             Op::ScatterAdd(op) => scatter_add(inputs[0], inputs[1], op),
             Op::CumSum(op) => cum_sum(inputs[0], op.axis),
+            Op::Concat(op) => concat(&inputs, op.axis),
             Op::Reduce(op) => {
                 transposed_convolution(recording, node, &renamed).unwrap_or_else(|| reduce(inputs[0], op))
             }
@@ -44,6 +45,16 @@ pub fn lower(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeI
     lowered.assigns.iter_mut().for_each(|(_, id)| *id = rename(id));
     lowered.probes.iter_mut().for_each(|(_, id)| *id = rename(id));
     (lowered, outputs.iter().map(rename).collect())
+}
+
+/// Many tensors are put together a few at a time: a kernel cannot bind them all at once.
+fn concat(tensors: &[&Tensor], axis: usize) -> Tensor {
+    const FEW: usize = 6;
+    if tensors.len() <= FEW {
+        return Tensor::concat(tensors, axis as isize);
+    }
+    let parts: Vec<Tensor> = tensors.chunks(FEW).map(|part| concat(part, axis)).collect();
+    concat(&parts.iter().collect::<Vec<_>>(), axis)
 }
 
 /// Gives every variable's new value a node of its own, the place that it is written to: a copy where the

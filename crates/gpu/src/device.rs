@@ -71,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) info: AdapterInfo,
     pub(crate) options: Options,
     pub(crate) count: Count,
+    /// The size of subgroups, if it is the same for all kernels.
+    subgroup: Option<u32>,
     pipelines: Mutex<HashMap<String, Pipeline>>,
     layouts: Mutex<HashMap<usize, wgpu::BindGroupLayout>>,
     lost: Arc<Mutex<Option<String>>>,
@@ -192,7 +194,12 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&sink).get_or_insert(translate("a command", &error));
         }));
+        let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+        let adapter = device.adapter_info();
+        let one_size = adapter.subgroup_min_size == adapter.subgroup_max_size;
+        let subgroup = (has_subgroups && one_size).then_some(adapter.subgroup_max_size);
         let inner = Inner {
+            subgroup,
             device,
             queue,
             info,
@@ -239,6 +246,10 @@ impl Gpu {
         let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
         shaping.map_workgroup = shaping.map_workgroup.min(most);
         shaping.row_threads = shaping.row_threads.min(most);
+        let software = self.inner.info.kind == AdapterKind::Software;
+        if self.inner.options.shaping.is_none() && software {
+            shaping.subgroup = self.inner.subgroup;
+        }
         // NVIDIA's driver reports more than it accepts along x; everybody has at least this many.
         shaping.max_groups = limits.max_compute_workgroups_per_dimension.min(65_535);
         shaping

@@ -31,8 +31,8 @@ const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 /// A lane's position along a composite axis and, for lanes that may lie beyond the end, the condition
 /// under which they do not.
-struct Lane {
-    index: Vec<Index>,
+pub(super) struct Lane {
+    pub(super) index: Vec<Index>,
     inside: Option<String>,
 }
 
@@ -64,13 +64,13 @@ pub(super) fn write(
     let row_lanes: Vec<Lane> = (0..rows).map(|i| lane(emitter, &row(i), m, &product.rows)).collect();
     let group = |g: usize| n_tile.times(columns as i64 / 4).offset(g as i64);
     let column_lanes: Vec<Lane> =
-        (0..columns / 4).flat_map(|g| four_lanes(emitter, &group(g), n, &product.columns)).collect();
+        (0..columns / 4).flat_map(|g| lanes(emitter, &group(g), 4, n, &product.columns)).collect();
 
     let accumulators = accumulate(emitter, product, &batch, &row_lanes, &column_lanes);
     if emitter.inlined(kernel) * rows * columns <= UNROLLED {
         for (row, accumulators) in row_lanes.iter().zip(&accumulators) {
             for (columns, accumulator) in column_lanes.chunks(4).zip(accumulators) {
-                write_four(emitter, product, kernel, &batch, row, columns, accumulator);
+                write_chunk(emitter, product, kernel, &batch, row, columns, accumulator);
             }
         }
     } else {
@@ -88,10 +88,10 @@ pub(super) fn write(
         let row = emitter.indices.add(&m_tile.times(rows as i64), &i);
         let row = lane(emitter, &row, m, &product.rows);
         let group = emitter.indices.add(&n_tile.times(groups as i64), &g);
-        let columns = four_lanes(emitter, &group, n, &product.columns);
+        let columns = lanes(emitter, &group, 4, n, &product.columns);
         let accumulator = emitter.name("acc");
         emitter.line(&format!("let {accumulator} = {tile}[{name}];"));
-        write_four(emitter, product, kernel, &batch, &row, &columns, &accumulator);
+        write_chunk(emitter, product, kernel, &batch, &row, &columns, &accumulator);
         let text = emitter.close();
         emitter.line(&format!("for (var {name} = 0u; {name} < {}u; {name}++) {{", all.len()));
         emitter.block(&text);
@@ -102,27 +102,47 @@ pub(super) fn write(
         globals: String::new(),
         workgroup,
         groups: (tasks as u64).div_ceil(workgroup.into()),
+        subgroup: false,
     }
 }
 
-fn lane(emitter: &mut Emitter<'_>, position: &Index, extent: usize, axis: &Axis) -> Lane {
+/// One position along an axis, clamped to it.
+pub(super) fn lane(emitter: &mut Emitter<'_>, position: &Index, extent: usize, axis: &Axis) -> Lane {
     let clamped = emitter.indices.clamp(position, extent.saturating_sub(1));
     let inside = (clamped != *position).then(|| format!("{} < {extent}u", emitter.position(position)));
     Lane { index: emitter.indices.unflatten(&clamped, &axis.extents), inside }
 }
 
-/// Four columns, clamped as a whole where the extent allows, so that they stay aligned.
-fn four_lanes(emitter: &mut Emitter<'_>, group: &Index, extent: usize, axis: &Axis) -> Vec<Lane> {
-    if !extent.is_multiple_of(4) {
-        return (0..4).map(|j| lane(emitter, &group.times(4).offset(j), extent, axis)).collect();
+/// A group of neighbours, clamped as a whole where the extent allows, so that they stay aligned.
+pub(super) fn lanes(
+    emitter: &mut Emitter<'_>,
+    group: &Index,
+    width: usize,
+    extent: usize,
+    axis: &Axis,
+) -> Vec<Lane> {
+    let at = |group: &Index, j: usize| group.times(width as i64).offset(j as i64);
+    if !extent.is_multiple_of(width) {
+        return (0..width).map(|j| lane(emitter, &at(group, j), extent, axis)).collect();
     }
-    let clamped = emitter.indices.clamp(group, (extent / 4).saturating_sub(1));
-    let inside = (clamped != *group).then(|| format!("{} < {}u", emitter.position(group), extent / 4));
-    let lane = |j: i64| {
-        let index = emitter.indices.unflatten(&clamped.times(4).offset(j), &axis.extents);
+    let groups = extent / width;
+    let clamped = emitter.indices.clamp(group, groups.saturating_sub(1));
+    let inside = (clamped != *group).then(|| format!("{} < {groups}u", emitter.position(group)));
+    let lane = |j: usize| {
+        let index = emitter.indices.unflatten(&at(&clamped, j), &axis.extents);
         Lane { index, inside: inside.clone() }
     };
-    (0..4).map(lane).collect()
+    (0..width).map(lane).collect()
+}
+
+/// The type of up to four neighbours.
+pub(super) fn chunk_type(width: usize) -> String {
+    if width == 1 { "f32".into() } else { format!("vec{width}<f32>") }
+}
+
+/// Up to four values as a vector.
+pub(super) fn vector(values: &[String]) -> String {
+    vector_of(values).unwrap_or_else(|| format!("{}({})", chunk_type(values.len()), values.join(", ")))
 }
 
 /// Writes the loop over the inner axis; returns the accumulators' names by row and group of four columns.
@@ -187,9 +207,8 @@ fn step(
                 wide(emitter.value(product.operands[1], &index).text)
             })
             .collect();
-        let vector = vector_of(&lanes).unwrap_or_else(|| format!("vec4<f32>({})", lanes.join(", ")));
         let name = emitter.name("w");
-        emitter.line(&format!("let {name} = {vector};"));
+        emitter.line(&format!("let {name} = {};", vector(&lanes)));
         vectors.push(name);
     }
     for (row, accumulators) in rows.iter().zip(accumulators) {
@@ -204,8 +223,8 @@ fn step(
     }
 }
 
-/// Stores everything that is made from four neighbouring results.
-fn write_four(
+/// Stores everything that is made from up to four neighbouring results.
+pub(super) fn write_chunk(
     emitter: &mut Emitter<'_>,
     product: &Product,
     kernel: &Kernel,
@@ -219,7 +238,7 @@ fn write_four(
         let parts: [(&Axis, &[Index]); 3] =
             [(&product.batch, batch), (&product.rows, &row.index), (&product.columns, &column.index)];
         let index = product.index(&product.out, &parts);
-        let text = format!("{accumulator}.{component}");
+        let text = if columns.len() == 1 { accumulator.into() } else { format!("{accumulator}.{component}") };
         let text = match product.dtype {
             DType::F32 => text,
             dtype => format!("{}({text})", register_type(dtype)),

@@ -59,6 +59,8 @@ pub(super) struct Emitter<'a> {
     pub(super) half: bool,
     /// Whether random numbers are drawn.
     pub(super) philox: bool,
+    /// Loads written inside of loops: of one element, and of four.
+    pub(super) reads: [usize; 2],
     /// Whether to read four neighbours at once where positions allow it.
     pub(super) wide_loads: bool,
     next: usize,
@@ -103,6 +105,7 @@ impl<'a> Emitter<'a> {
             functions: BTreeSet::new(),
             half: false,
             philox: false,
+            reads: [0; 2],
             wide_loads: false,
             next: 0,
             fault: None,
@@ -299,6 +302,7 @@ impl<'a> Emitter<'a> {
                     let depth = self.indices.depth(&group);
                     let at = self.position(&group);
                     self.bindings[binding].wide = true;
+                    self.reads[1] += usize::from(depth > 0);
                     let text = self.let_("q", depth, &format!("load_four{binding}({at})"));
                     let vector = Value { text, depth };
                     self.scopes[depth].groups.push(key.clone());
@@ -311,6 +315,7 @@ impl<'a> Emitter<'a> {
         }
         let depth = self.indices.depth(&position);
         let at = self.position(&position);
+        self.reads[0] += usize::from(depth > 0);
         let text = self.let_("v", depth, &truth(format!("load{binding}({at})")));
         Value { text, depth }
     }

@@ -20,6 +20,7 @@ pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize, sh
         globals: String::new(),
         workgroup: shaping.map_workgroup,
         groups: (count as u64).div_ceil(u64::from(shaping.map_workgroup)),
+        subgroup: false,
     }
 }
 

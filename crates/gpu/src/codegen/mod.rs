@@ -8,6 +8,7 @@ mod operators;
 mod packed;
 mod product;
 mod row;
+mod subgroup;
 mod tiled;
 
 use wgrad_core::Op;
@@ -32,6 +33,8 @@ pub struct Shaping {
     pub tile: Tile,
     /// Whether large contractions go through workgroup memory.
     pub workgroup_tiles: bool,
+    /// The size of subgroups, where contractions are to be computed by them.
+    pub subgroup: Option<u32>,
     /// The number of workgroups a dispatch may have along one dimension.
     pub max_groups: u32,
 }
@@ -45,6 +48,7 @@ impl Shaping {
             row_threads: 1,
             tile: Tile { rows: 8, columns: 16, workgroup: 8 },
             workgroup_tiles: false,
+            subgroup: None,
             max_groups: 65_535,
         }
     }
@@ -57,6 +61,7 @@ impl Shaping {
             row_threads: 256,
             tile: Tile { rows: 4, columns: 4, workgroup: 64 },
             workgroup_tiles: true,
+            subgroup: None,
             max_groups: 65_535,
         }
     }
@@ -123,7 +128,10 @@ fn generate_one(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Result<Sourc
                 let parts = tiled::write(&mut emitter, kernel, &product);
                 assemble_tiled(&emitter, &parts, shaping)
             } else {
-                let body = contract::write(&mut emitter, kernel, &product, shaping);
+                let body = match shaping.subgroup {
+                    Some(size) => subgroup::write(&mut emitter, kernel, &product, shaping, size),
+                    None => contract::write(&mut emitter, kernel, &product, shaping),
+                };
                 assemble(&emitter, body, shaping)
             }
         }
@@ -141,6 +149,8 @@ struct Body {
     workgroup: u32,
     /// Workgroups in all.
     groups: u64,
+    /// Whether a workgroup is a subgroup, and lanes exchange values.
+    subgroup: bool,
 }
 
 fn assemble(emitter: &Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
@@ -149,9 +159,10 @@ fn assemble(emitter: &Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
     wgsl.push_str(&body.globals);
     wgsl.push_str(&format!(
         "@compute @workgroup_size({})\n\
-         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{\n\
+         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin({}) lid: u32) {{\n\
          \x20 {}\n{}}}\n",
         body.workgroup,
+        if body.subgroup { "subgroup_invocation_id" } else { "local_invocation_index" },
         group_number(grid),
         body.text
     ));

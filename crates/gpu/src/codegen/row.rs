@@ -103,6 +103,7 @@ impl Rows<'_> {
             globals,
             workgroup,
             groups: if self.threads > 1 { tasks as u64 } else { (tasks as u64).div_ceil(workgroup.into()) },
+            subgroup: false,
         }
     }
 

@@ -44,7 +44,7 @@ pub mod prelude {
         MultiStepLr, Muon, NAdam, OneCycleLr, Optimizer, PolynomialLr, RAdam, Rate, ReduceOnPlateau, RmsProp,
         Schedule, SequentialLr, Sgd, StepLr, Warmup, clip_grad_norm, clip_grad_value,
     };
-    pub use wgrad_train::{Objective, Patience, Report, Trainer};
+    pub use wgrad_train::{Checkpoint, Checkpoints, Ending, Objective, Patience, Progress, Report, Trainer};
     pub use wgrad_weights::{LoadReport, Weights, WeightsError};
 }
 

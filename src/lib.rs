@@ -20,10 +20,10 @@ pub use wgrad_weights as weights;
 /// ```
 pub mod prelude {
     pub use wgrad_core::batch::Batch;
-    pub use wgrad_core::ops::Window;
+    pub use wgrad_core::ops::{CrossEntropy, Reduction, Window};
     pub use wgrad_core::{
-        Array, Axes, DType, DType::*, Element, Graph, Init, Mode, Shape, Tensor, TensorSpec, Var, VarKind,
-        Vars,
+        Array, Axes, CustomOp, DType, DType::*, Element, Graph, Init, Mode, Shape, Tensor, TensorSpec, Var,
+        VarKind, Vars,
     };
     pub use wgrad_data::{DataError, Dataset, Labelled, Loader, TensorDataset, breast_cancer, digits, mnist};
     pub use wgrad_gpu::{AdapterInfo, AdapterKind, Gpu, Outputs, Program, State};

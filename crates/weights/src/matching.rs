@@ -138,11 +138,21 @@ impl Matching {
 
     /// The same, or an error unless everything fits.
     pub fn strict(self) -> Result<Self, WeightsError> {
-        if self.report.is_complete() {
+        if self.report.unexpected.is_empty() { self.complete() } else { Err(self.incomplete()) }
+    }
+
+    /// The same, or an error unless every variable gets its value. Arrays may be left over: those of a head
+    /// that the model lacks, or what a checkpoint holds beside the model.
+    pub fn complete(self) -> Result<Self, WeightsError> {
+        if self.report.missing.is_empty() && self.report.mismatched.is_empty() {
             Ok(self)
         } else {
-            Err(WeightsError::Incomplete(Box::new(self.report)))
+            Err(self.incomplete())
         }
+    }
+
+    fn incomplete(self) -> WeightsError {
+        WeightsError::Incomplete(Box::new(self.report))
     }
 
     /// Makes what fits the initial values of the variables: states made from now on begin with them.

@@ -100,6 +100,19 @@ fn what_batch_norms_and_optimizers_keep_may_be_missing() {
 }
 
 #[test]
+fn arrays_may_be_left_over_where_every_variable_has_its_value() {
+    let vars = model();
+    let mut weights = file();
+    weights.insert("wgrad.step", &Array::from_slice([], &[3u32]));
+    assert!(weights.matching(&vars).strict().is_err());
+    let report = weights.matching(&vars).complete().unwrap().init();
+    assert_eq!((report.loaded.len(), &report.unexpected[..]), (4, &["wgrad.step".to_string()][..]));
+    assert_eq!(initial(&vars, "fc.weight").data, [1.0, 2.0]);
+    let less = weights.filter(|name| name != "norm.weight");
+    assert!(matches!(less.matching(&vars).complete(), Err(WeightsError::Incomplete(_))));
+}
+
+#[test]
 fn subtrees_prefixes_and_new_names() {
     let vars = model();
     let norm = file().sub("norm");

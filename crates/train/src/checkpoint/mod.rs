@@ -31,6 +31,7 @@ const VERSION: u32 = 1;
 /// # use wgrad_core::Vars;
 /// # use wgrad_gpu::Gpu;
 /// use wgrad_train::{Checkpoint, Progress};
+/// use wgrad_weights::Weights;
 /// # let (gpu, vars) = (Gpu::new()?, Vars::new());
 /// # let mut state = gpu.init(&vars, 0)?;
 /// let progress = Progress { epoch: 3, batch: 120, ..Progress::default() };
@@ -39,6 +40,8 @@ const VERSION: u32 = 1;
 /// let checkpoint = Checkpoint::read("run/last.safetensors")?;
 /// checkpoint.restore(&mut state)?;
 /// let next = checkpoint.progress().batch; // for `loader.epoch_from(3, next)`
+/// // Where only the model is of interest, a checkpoint is a weight file like others:
+/// Weights::read("run/best.safetensors")?.matching(&vars).complete()?.init();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

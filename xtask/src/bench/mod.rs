@@ -65,6 +65,9 @@ pub(crate) enum Bench {
         /// Leave out Burn, which takes a quarter of an hour to build.
         #[arg(long)]
         no_burn: bool,
+        /// Run the peers as they were last built there.
+        #[arg(long)]
+        no_build: bool,
     },
     /// Criterion's benchmarks of kernels and steps.
     Criterion {
@@ -86,13 +89,18 @@ pub(crate) fn bench(task: Bench) -> Result<()> {
         }
         Bench::Kernels { filter } => run(ours()?.command().args(["kernels", &filter])),
         Bench::Growth { chart } => run(ours()?.command().arg("growth").arg(chart)),
-        Bench::Peers { models, rounds, seconds, python, target_dir, no_burn } => {
+        Bench::Peers { models, rounds, seconds, python, target_dir, no_burn, no_build } => {
             let mut frameworks = vec![ours()?];
             let target = target_dir.unwrap_or_else(|| target().join("peers"));
-            if !no_burn {
-                frameworks.push(peers::build("burn", &target)?);
+            for framework in ["burn", "candle"] {
+                if framework == "burn" && no_burn {
+                    continue;
+                }
+                if !no_build {
+                    peers::build(framework, &target)?;
+                }
+                frameworks.push(peers::program(framework, &target));
             }
-            frameworks.push(peers::build("candle", &target)?);
             frameworks.extend(peers::pytorch(&python));
             peers::compare(&frameworks, &all_if_none(models), rounds, seconds)
         }

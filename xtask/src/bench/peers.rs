@@ -10,12 +10,16 @@ use crate::command::{cargo, root, run, succeeds};
 use crate::error::{Error, Result};
 
 /// Builds a peer of the workspace `benches/peers`.
-pub(crate) fn build(framework: &'static str, target: &Path) -> Result<Program> {
+pub(crate) fn build(framework: &str, target: &Path) -> Result<()> {
     let package = format!("peer-{framework}");
     let mut command = cargo(["build", "--release", "--locked", "--package", &package]);
     command.arg("--target-dir").arg(target).current_dir(root().join("benches/peers"));
-    run(&mut command)?;
-    Ok(Program::new(framework, target.join("release").join(package)))
+    run(&mut command)
+}
+
+/// A peer that was built.
+pub(crate) fn program(framework: &'static str, target: &Path) -> Program {
+    Program::new(framework, target.join("release").join(format!("peer-{framework}")))
 }
 
 /// The script for PyTorch, if this Python can import it.

@@ -1,7 +1,7 @@
 //! Loss scaling: gradients of f16 values would vanish below 6·10⁻⁸, so the loss is multiplied before and
 //! the gradients divided after, by a factor that adapts on the device.
 
-use wgrad_core::{F32, Init, Tensor, TensorSpec, U32, Var, Vars};
+use wgrad_core::{F32, Graph, Init, Tensor, TensorSpec, U32, Var, Vars};
 
 use crate::optimizer::within;
 
@@ -64,7 +64,8 @@ impl LossScale {
         within("the growth of the loss scale", self.growth, 1.0..f64::INFINITY)?;
         if self.interval == 0 || !(self.backoff > 0.0 && self.backoff <= 1.0) {
             return Err(format!(
-                "the loss scale grows after {} updates and shrinks by {}, but these must be at least 1 and in (0, 1]",
+                "the loss scale grows after {} updates and shrinks by {}, but these must be at least 1 and in \
+                 (0, 1]",
                 self.interval, self.backoff
             ));
         }
@@ -88,9 +89,8 @@ impl LossScale {
     }
 
     /// Whether all gradients are finite (bool scalar); records what follows for the scale.
-    pub(crate) fn judge(&self, gradients: &[(Var, Tensor)], vars: &Vars) -> Tensor {
-        let finite = finite(gradients);
-        let graph = finite.graph();
+    pub(crate) fn judge(&self, graph: &Graph, gradients: &[(Var, Tensor)], vars: &Vars) -> Tensor {
+        let finite = finite(graph, gradients);
         let counter = |name: &str| vars.shared_slot(name, TensorSpec::new(U32, []), Init::constant(0.0));
         let skipped = counter("optim.skipped");
         let count = graph.var(&skipped);
@@ -115,10 +115,10 @@ impl LossScale {
 /// Whether every element of every gradient is finite. The mean of all absolute values is, exactly then:
 /// a sum keeps what is not finite, where comparing and taking maxima may lose a NaN, and dividing by the
 /// number of elements first keeps large finite ones from overflowing.
-fn finite(gradients: &[(Var, Tensor)]) -> Tensor {
+fn finite(graph: &Graph, gradients: &[(Var, Tensor)]) -> Tensor {
     let count: usize = gradients.iter().map(|(_, gradient)| gradient.numel()).sum();
     let share = 1.0 / count.max(1) as f64;
     let parts = gradients.iter().map(|(_, gradient)| (gradient.abs() * share).sum(..));
-    let mean = parts.reduce(|sum, part| sum + part).expect("there is a gradient");
+    let mean = parts.fold(graph.scalar(0.0, F32), |sum, part| sum + part);
     mean.le(f64::from(f32::MAX))
 }

@@ -111,7 +111,7 @@ pub(crate) fn record<O: Optimizer + ?Sized>(optimizer: &O, gradients: &[(Var, Te
         return;
     }
 
-    let applies = settings.loss_scale.as_ref().map(|scale| scale.judge(&gradients, vars));
+    let applies = settings.loss_scale.as_ref().map(|scale| scale.judge(graph, &gradients, vars));
     let gradients = clipped(optimizer, gradients);
     let recorder = Recorder { graph, vars, applies };
     let counter = counter(vars);

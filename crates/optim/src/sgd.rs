@@ -67,7 +67,8 @@ impl Sgd {
         if self.dampening == 0.0 {
             return gradient.clone();
         }
-        let share = t.eq(1.0).select(&t.ones_like(), &t.full_like(1.0 - self.dampening));
+        // t is a whole number; the bar between two of them leaves no doubt however t is rounded.
+        let share = t.lt(1.5).select(&t.ones_like(), &t.full_like(1.0 - self.dampening));
         gradient * share
     }
 }

@@ -1,0 +1,55 @@
+//! Pooling, and other changes of resolution.
+
+use wgrad::nn::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool3d,
+    LpPool2d, MaxPool1d, MaxPool3d,
+};
+use wgrad::prelude::*;
+
+use crate::case::{Case, function, layer};
+
+pub(crate) fn cases() -> Vec<Case> {
+    [maxima(), means(), adaptive(), resized()].into_iter().flatten().collect()
+}
+
+fn maxima() -> Vec<Case> {
+    vec![
+        layer("MaxPool1d", |_| MaxPool1d::new(3).stride(2).padding(1)),
+        layer("MaxPool2d", |_| MaxPool2d::new(2)),
+        layer("MaxPool2d/overlapping", |_| MaxPool2d::new(3).stride(2).padding(1)),
+        layer("MaxPool2d/ceil", |_| MaxPool2d::new(2).ceil_mode()),
+        layer("MaxPool3d", |_| MaxPool3d::new(2)),
+    ]
+}
+
+fn means() -> Vec<Case> {
+    vec![
+        layer("AvgPool1d", |_| AvgPool1d::new(3).stride(2).padding(1)),
+        layer("AvgPool2d", |_| AvgPool2d::new(2)),
+        layer("AvgPool2d/overlapping", |_| AvgPool2d::new(3).stride(2).padding(1)),
+        layer("AvgPool2d/no-pad", |_| AvgPool2d::new(3).stride(2).padding(1).exclude_padding()),
+        layer("AvgPool2d/ceil", |_| AvgPool2d::new(2).ceil_mode()),
+        layer("AvgPool3d", |_| AvgPool3d::new(2)),
+        layer("LPPool2d", |_| LpPool2d::new(2.0, 2)),
+    ]
+}
+
+fn adaptive() -> Vec<Case> {
+    vec![
+        layer("AdaptiveAvgPool1d", |_| AdaptiveAvgPool1d::new([3])),
+        layer("AdaptiveAvgPool2d", |_| AdaptiveAvgPool2d::new([2, 3])),
+        layer("AdaptiveAvgPool2d/one", |_| AdaptiveAvgPool2d::new([1, 1])),
+        layer("AdaptiveMaxPool1d", |_| AdaptiveMaxPool1d::new([3])),
+        layer("AdaptiveMaxPool2d", |_| AdaptiveMaxPool2d::new([2, 3])),
+    ]
+}
+
+fn resized() -> Vec<Case> {
+    vec![
+        function("PixelShuffle", |x| x.pixel_shuffle(2)),
+        function("PixelUnshuffle", |x| x.pixel_unshuffle(2)),
+        function("Upsample", |x| x.upsample_nearest(&[6, 4])),
+        function("Upsample/bilinear", |x| x.upsample_linear(&[6, 8], false)),
+        function("Upsample/corners", |x| x.upsample_linear(&[6, 8], true)),
+    ]
+}

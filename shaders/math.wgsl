@@ -320,6 +320,27 @@ fn wg_high(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
 }
 
+// Below 1/2 the complement of erf; above, e^(-a^2) p / (1 + 2a) with p a polynomial of (a - 2) / (a + 2), after
+// M. M. Shepherd and J. G. Laframboise, Math. Comp. 36 (1981). The square of a's upper half is exact, and the rest of
+// a^2 small, so that the exponential is good to its last place. From 10.1 on nothing is left.
+fn wg_erfc(x: f32) -> f32 {
+    let a = min(abs(x), 11.0);
+    let t = (a - 2.0) / (a + 2.0);
+    var p = -1.311502e-3 * t + 9.437106e-4;
+    p = p * t + 8.690045e-3;
+    p = p * t - 7.9444945e-3;
+    p = p * t - 0.054217495;
+    p = p * t + 0.16404186;
+    p = p * t - 0.16603045;
+    p = p * t - 0.09276356;
+    p = p * t + 1.2769784;
+    let high = wg_high(a);
+    let low = (a - high) * (a + high);
+    let y = wg_exp(-(high * high)) * (p / (1.0 + 2.0 * a));
+    let tail = select(y + y * wg_expm1_poly(-low), 1.0 - wg_erf(a), a < 0.5);
+    return select(select(tail, 2.0 - tail, x < 0.0), x, wg_is_nan(x));
+}
+
 // log2(a) for a > 0 as a sum of a twelve-bit high part and a low part.
 //
 // The mantissa m lies around a center c, 1 or 1.5, and ln(m/c) = 2 atanh(s) with s = (m - c) / (m + c); s is

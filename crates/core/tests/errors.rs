@@ -2,7 +2,7 @@
 //! line; none is a panic, and one mistake is one error.
 
 use wgrad_core::batch::{BatchError, BatchMemory, HostMemory};
-use wgrad_core::ops::{CrossEntropy, Window};
+use wgrad_core::ops::{CrossEntropy, CtcTarget, Reduction, Window};
 use wgrad_core::{Bool, CustomOp, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
 
 /// The one error of a recording that goes wrong.
@@ -178,6 +178,89 @@ fn composites_check_their_arguments() {
     says(&refused(|g| labels(g).global_avg_pool2d()), &["global_avg_pool2d", "u32[3]"]);
     let attention = refused(|g| Tensor::scaled_dot_product_attention(&x(g), &x(g).t(), &x(g), false));
     says(&attention, &["scaled_dot_product_attention", "[3, 5]", "[5, 3]"]);
+}
+
+#[test]
+fn windows_and_images_are_checked() {
+    let image = |g: &Graph| g.input("image", [2, 3, 8, 8], F32);
+    let weight = |g: &Graph| g.input("weight", [3, 2, 3, 3], F32);
+    let square = Window::new(&[3, 3]).stride(2);
+    let transposed = |g: &Graph, window: &Window, more: &[usize], groups: usize| {
+        image(g).conv_transpose2d(&weight(g), None, window, more, groups)
+    };
+    says(&refused(|g| transposed(g, &Window::new(&[3]), &[0], 1)), &["conv_transpose2d", "2 axes"]);
+    says(&refused(|g| transposed(g, &Window::new(&[5, 5]), &[0, 0], 1)), &["[5, 5]", "[3, 2, 3, 3]"]);
+    says(&refused(|g| transposed(g, &square, &[0, 0], 2)), &["conv_transpose", "2 groups"]);
+    says(&refused(|g| transposed(g, &square, &[2, 0], 1)), &["output padding 2", "stride 2"]);
+    says(&refused(|g| transposed(g, &square, &[0], 1)), &["conv_transpose", "output padding"]);
+    says(&refused(|g| transposed(g, &square.clone().padding(9), &[0, 0], 1)), &["8 elements", "(9, 9)"]);
+    says(&refused(|g| image(g).conv1d(&weight(g), None, &square, 1)), &["conv1d", "1 axes"]);
+    says(&refused(|g| image(g).conv3d(&weight(g), None, &square, 1)), &["conv3d", "3 axes"]);
+    says(&refused(|g| labels(g).avg_pool(&Window::new(&[2]))), &["avg_pool", "float", "u32[3]"]);
+    says(&refused(|g| x(g).lp_pool(&Window::new(&[2]), 0.5)), &["norm_p", "0.5"]);
+    says(&refused(|g| x(g).adaptive_avg_pool(&[2, 0])), &["adaptive_avg_pool", "[3, 5]", "[2, 0]"]);
+    says(&refused(|g| x(g).adaptive_max_pool(&[1, 2, 3])), &["adaptive_max_pool", "[3, 5]", "[1, 2, 3]"]);
+    says(&refused(|g| x(g).unfold(&square)), &["unfold", "[3, 5]", "2 axes"]);
+    says(&refused(|g| image(g).flatten(2).fold(&[8, 8], &square)), &["fold", "9 windows of 9", "[2, 3, 64]"]);
+    says(&refused(|g| x(g).upsample_nearest(&[0])), &["upsample_nearest", "[3, 5]", "[0]"]);
+    says(&refused(|g| labels(g).upsample_linear(&[2], true)), &["upsample_linear", "float"]);
+    says(&refused(|g| image(g).pixel_shuffle(2)), &["pixel_shuffle", "3 channels", "2²"]);
+    says(&refused(|g| image(g).pixel_unshuffle(3)), &["pixel_unshuffle", "[2, 3, 8, 8]", "3 pixels"]);
+    says(&refused(|g| image(g).group_norm(2, None, None, 1e-5)), &["group_norm", "[2, 3, 8, 8]", "2 groups"]);
+    says(&refused(|g| x(g).instance_norm(None, None, 1e-5)), &["instance_norm", "f32[3, 5]"]);
+    says(&refused(|g| x(g).rms_norm(-1, Some(&labels(g)), 1e-5)), &["rms_norm", "[3]", "[3, 5]"]);
+    says(&refused(|g| image(g).prelu(&x(g))), &["prelu", "[3]", "[3, 5]"]);
+    says(&refused(|g| x(g).glu(1)), &["glu", "two halves", "f32[3, 5]"]);
+}
+
+#[test]
+fn losses_check_their_arguments() {
+    let mean = Reduction::Mean;
+    says(&refused(|g| x(g).smooth_l1_loss(&x(g), -1.0)), &["smooth_l1_loss", "-1"]);
+    says(&refused(|g| x(g).soft_cross_entropy(&labels(g), mean)), &["soft_cross_entropy", "u32[3]"]);
+    let weights = |g: &Graph| {
+        let few = g.input("weight", [4], F32);
+        x(g).cross_entropy_with(&labels(g), &CrossEntropy { weight: Some(&few), ..CrossEntropy::default() })
+    };
+    says(&refused(weights), &["cross_entropy", "5 classes", "f32[4]"]);
+    says(&refused(|g| x(g).kl_div(&x(g).t(), false, mean)), &["kl_div", "[3, 5]", "[5, 3]"]);
+    let variances = refused(|g| x(g).gaussian_nll_loss(&x(g), &x(g).t(), false, 1e-6, mean));
+    says(&variances, &["gaussian_nll_loss", "[5, 3]"]);
+    says(&refused(|g| x(g).multi_margin_loss(&labels(g), 3, 1.0, None, mean)), &["multi_margin_loss", "3"]);
+    let signs = refused(|g| x(g).cosine_embedding_loss(&x(g), &labels(g), 0.0, mean));
+    says(&signs, &["cosine_embedding_loss", "sign", "u32[3]"]);
+    let spelt = |g: &Graph| {
+        let lengths = labels(g);
+        let target = CtcTarget { labels: &x(g), input_lengths: &lengths, target_lengths: &lengths, blank: 0 };
+        x(g).ctc_loss(target, false, mean)
+    };
+    says(&refused(spelt), &["ctc_loss", "[T, N, C]", "f32[3, 5]", "u32[3]"]);
+}
+
+#[test]
+fn pieces_and_orders_are_checked() {
+    says(&refused(|g| x(g).top_k(6, 1).0), &["top_k", "6 elements of 5", "f32[3, 5]"]);
+    says(&refused(|g| x(g).sort(2, false).0), &["argsort", "axis 2"]);
+    says(&refused(|g| x(g).gt(0.0).argsort(0, true)), &["argsort", "bool"]);
+    says(&refused(|g| x(g).chunk(0, 0)[0].clone()), &["chunk", "0 pieces"]);
+    says(&refused(|g| x(g).unbind(3)[0].clone()), &["unbind", "axis 3"]);
+    says(&refused(|g| x(g).unflatten(1, &[2, 3])), &["reshape", "15", "18"]);
+    says(&refused(|g| Tensor::meshgrid(&[&x(g)])[0].clone()), &["meshgrid", "f32[3, 5]"]);
+    says(&refused(|g| labels(g).diagonal(0)), &["diagonal", "matrix", "u32[3]"]);
+    says(&refused(|g| x(g).movedim(0, 2)), &["movedim", "axis 2", "[3, 5]"]);
+    says(&refused(|g| x(g).dot(&x(g))), &["dot", "f32[3, 5]"]);
+    says(&refused(|g| x(g).index_add(0, &labels(g), &x(g).t())), &["index_add", "u32[3]", "[5, 3]"]);
+    for (equation, fact) in [
+        ("ij", "1 operands, got 2"),
+        ("ij,jk,kl->il", "3 operands, got 2"),
+        ("ij,ij->k", "`k`"),
+        ("ij,ij->ii", "twice"),
+        ("i1,ij->i", "`1`"),
+        ("ijk,ij->i", "names 3 axes"),
+    ] {
+        says(&refused(|g| x(g).einsum(&x(g), equation)), &["einsum", equation, fact]);
+    }
+    says(&refused(|g| x(g).einsum(&x(g).t(), "ij,ij->")), &["einsum", "`i` is both 3 and 5"]);
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl Builder {
     }
 
     fn unary(&mut self, x: &Tensor) -> Tensor {
-        match self.choose(20) {
+        match self.choose(26) {
             0 => x.tanh(),
             1 => x.sigmoid(),
             2 => x.sin(),
@@ -166,6 +166,12 @@ impl Builder {
             16 => (x * 0.75).asin(),
             17 => (x + 2.0).reciprocal(),
             18 => x.neg(),
+            19 => x.erfc() * 0.5,
+            20 => x.mish(),
+            21 => x.softsign(),
+            22 => self.noisy(x).hardswish(),
+            23 => x.exp2() * 0.5,
+            24 => x.logaddexp(0.25) * 0.5,
             _ => self.noisy(x).clamp(-0.5, 0.375),
         }
     }
@@ -199,7 +205,7 @@ impl Builder {
         }
         let axis = self.axis(x);
         let n = x.dim(axis);
-        match self.choose(8) {
+        match self.choose(10) {
             0 => x.transpose(axis, -1),
             1 => x.flatten(axis),
             2 => x.slice(axis, n / 3..n),
@@ -213,6 +219,8 @@ impl Builder {
             6 => x
                 .unsqueeze(axis)
                 .expand([&x.shape()[..axis as usize], &[2], &x.shape()[axis as usize..]].concat()),
+            7 => x.repeat_interleave(2, axis),
+            8 => x.upsample_linear(&[x.dim(-1) + 2], false),
             _ => x.reshape([n, x.numel() / n.max(1)]),
         }
     }
@@ -238,7 +246,7 @@ impl Builder {
             return x.square();
         }
         let axis = self.axis(x);
-        match self.choose(10) {
+        match self.choose(13) {
             0 => x.mean(axis),
             1 => x.mean_keep(axis) - x * 0.25,
             2 => self.noisy(x).max(axis),
@@ -248,6 +256,9 @@ impl Builder {
             6 => x.layer_norm(axis, None, None, 0.5) * 0.5,
             7 => x.cumsum(axis) / x.dim(axis) as f64,
             8 => x.prod(axis),
+            9 => x.cumprod(axis) * 0.75,
+            10 => x.norm_p(3.0, axis) / x.dim(axis).max(1) as f64,
+            11 => self.noisy(x).sort(axis, true).0,
             _ => x.sum(..) / x.numel().max(1) as f64,
         }
     }

@@ -5,8 +5,8 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, LN_2};
 
-use crate::Tensor;
-use crate::case::Case;
+use crate::case::{Case, Fill};
+use crate::{DType, Tensor};
 
 impl Tensor {
     /// x · Φ(x) with the normal distribution function Φ, exactly, through erf (PyTorch's `GELU`;
@@ -112,6 +112,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         hand("gelu", |x| x.gelu(), &[0.0, -0.15865525393145707, 0.0, 1.9544997361036416, 100.0]),
         random("gelu", |x| x.gelu()),
+        Case::new("silu/f16", |t| t[0].silu()).operand(DType::F16, [3, 5], Fill::Uniform(-2.0, 2.0)),
         hand("gelu_tanh", |x| x.gelu_tanh(), &[0.0, -0.15880800939172324, 0.0, 1.954597694087775, 100.0]),
         random("gelu_tanh", |x| x.gelu_tanh()),
         hand("silu", |x| x.silu(), &[-3.72e-42, -0.2689414213699951, 0.0, 1.7615941559557649, 100.0]),

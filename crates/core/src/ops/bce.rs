@@ -138,6 +138,14 @@ pub(crate) fn cases() -> Vec<Case> {
         .given([2], &[2.0, 1.0])
         .expect(&[2.0 * LN_2, -(0.75f64.ln())])
         .no_gradient(),
+        Case::new("bce/random", |t| {
+            let choices = Bce { weight: Some(&t[2]), pos_weight: Some(&t[3]), reduction: Reduction::Mean };
+            t[0].bce(&t[1], &choices)
+        })
+        .uniform([3, 5], 0.1, 0.9)
+        .uniform([3, 5], 0.0, 1.0)
+        .uniform([3, 1], 0.5, 2.0)
+        .uniform([5], 0.5, 2.0),
         scores().expect(&[(LN_2 + 0.0 + 100.0) / 3.0]),
         Case::new("binary_cross_entropy_with_logits/random", |t| {
             t[0].binary_cross_entropy_with_logits(&t[1])

@@ -4,8 +4,8 @@
 //! from that definition.
 
 use super::{Contract, Window};
-use crate::Tensor;
-use crate::case::Case;
+use crate::case::{Case, Fill};
+use crate::{DType, Tensor};
 
 impl Tensor {
     /// Convolution of an input \[N, C, L\] with a weight \[O, C/groups, K\] and a bias \[O\] (PyTorch's
@@ -193,6 +193,9 @@ pub(crate) fn cases() -> Vec<Case> {
         .random([1, 2, 6, 5])
         .random([2, 2, 3, 2]),
         conv2d("/no-batch", square(2), 1).random([0, 2, 3, 3]).random([3, 2, 2, 2]).expect(&[]),
+        conv2d("/f16", square(3).padding(1), 1)
+            .operand(DType::F16, [1, 2, 4, 5], Fill::Uniform(-1.0, 1.0))
+            .operand(DType::F16, [3, 2, 3, 3], Fill::Uniform(-1.0, 1.0)),
         conv2d("/wide", square(3).padding(1), 1).random([2, 8, 9, 9]).random([16, 8, 3, 3]).random([16]),
         conv1d("", Window::new(&[2]).stride(3), 1)
             .given([1, 2, 5], &[1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 1.0, 0.0, 1.0, 0.0])

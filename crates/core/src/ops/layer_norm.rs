@@ -1,7 +1,7 @@
 //! Normalisation of features.
 
-use crate::case::Case;
-use crate::{Axes, Tensor};
+use crate::case::{Case, Fill};
+use crate::{Axes, DType, Tensor};
 
 impl Tensor {
     /// (x − mean) / √(variance + eps) along axes, scaled by `weight` and shifted by `bias`, which must
@@ -49,6 +49,9 @@ pub(crate) fn cases() -> Vec<Case> {
             .random([3, 4, 5])
             .random([4, 5])
             .random([4, 5]),
+        Case::new("layer_norm/f16", |t| t[0].layer_norm(-1, Some(&t[1]), None, 0.5))
+            .operand(DType::F16, [3, 7], Fill::Uniform(-2.0, 2.0))
+            .operand(DType::F16, [7], Fill::Uniform(-1.0, 1.0)),
         Case::new("layer_norm/wide", |t| t[0].layer_norm(-1, Some(&t[1]), None, 1e-5))
             .random([3, 300])
             .random([300]),

@@ -1,7 +1,7 @@
 //! Pooling: the maximum, the mean or the norm of each window.
 
 use super::Window;
-use crate::case::Case;
+use crate::case::{Case, Fill};
 use crate::{Array, DType, Shape, Tensor};
 
 /// Choices of [`Tensor::max_pool_with`] and [`Tensor::avg_pool_with`]; the default is PyTorch's.
@@ -208,6 +208,7 @@ pub(crate) fn cases() -> Vec<Case> {
         max_pool("/overlapping", square(3).stride(2).padding(1)).distinct([2, 3, 7, 5]),
         max_pool("/dilated", square(2).dilation(2)).distinct([1, 2, 5, 6]),
         max_pool("/three-axes", Window::new(&[2, 2, 2]).stride(2)).distinct([2, 4, 5, 4]),
+        max_pool("/f16", square(2)).operand(DType::F16, [3, 4, 5], Fill::Distinct(-2.0, 2.0)),
         max_pool("/no-batch", square(2)).random([0, 3, 3]).expect(&[]),
         avg_pool("", Window::new(&[3]).stride(2).padding(1))
             .given([1, 4], &[3.0, 6.0, 9.0, 12.0])

@@ -5,8 +5,8 @@
 
 use std::f64::consts::LN_2;
 
-use crate::case::Case;
-use crate::{Axes, Tensor};
+use crate::case::{Case, Fill};
+use crate::{Axes, DType, Tensor};
 
 impl Tensor {
     /// eˣ / Σeˣ along an axis (PyTorch's `softmax`).
@@ -64,6 +64,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("softmax/first-axis", |t| t[0].softmax(0)).random([7, 5]),
         case("softmax/one", |t| t[0].softmax(-1)).random([3, 1]).expect(&[1.0; 3]),
         case("softmax/none", |t| t[0].softmax(-1)).random([0, 3]).expect(&[]),
+        case("softmax/f16", |t| t[0].softmax(-1)).operand(DType::F16, [3, 5], Fill::Uniform(-2.0, 2.0)),
         case("softmax/wide", |t| t[0].softmax(-1)).random([3, 700]),
         case("softmin", |t| t[0].softmin(-1))
             .given([3], &[0.0, -LN_2, -1.6094379124341003])

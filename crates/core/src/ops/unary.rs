@@ -120,6 +120,8 @@ unary! {
     Sigmoid sigmoid Float, |x| 1.0 / (1.0 + (-x).exp()), Some(|_, y, g| g * y * (1.0 - y));
     /// The error function.
     Erf erf Float, |x| erf(x), Some(|x, _, g| g * (-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI);
+    /// 1 − erf(x), accurate where erf is close to 1.
+    Erfc erfc Float, |x| erfc(x), Some(|x, _, g| -(g * (-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI));
     /// max(x, 0); the derivative at 0 is taken as 0.
     Relu relu Float, |x| if x <= 0.0 { 0.0 } else { x }, Some(|_, y, g| y.gt(0.0).select(g, &g.zeros_like()));
     /// Bitwise complement of integers. Not differentiable.
@@ -128,14 +130,14 @@ unary! {
     Not logical_not Bool, |x| f64::from(x == 0.0), None;
 }
 
-/// The error function to f64 accuracy: the Maclaurin series below 3, the continued fraction of erfc
-/// above (Abramowitz & Stegun 7.1.5 and 7.1.14).
+/// The error function to f64 accuracy: the Maclaurin series below 2 (Abramowitz & Stegun 7.1.5), and by its
+/// complement above.
 fn erf(x: f64) -> f64 {
     let a = x.abs();
     if a.is_nan() {
         return x;
     }
-    let value = if a < 3.0 {
+    let value = if a < 2.0 {
         let (mut term, mut sum) = (a, a);
         for n in 1..100 {
             term *= -a * a / n as f64;
@@ -143,10 +145,18 @@ fn erf(x: f64) -> f64 {
         }
         std::f64::consts::FRAC_2_SQRT_PI * sum
     } else {
-        let tail = (1..=60).rev().fold(0.0, |tail, k| 0.5 * k as f64 / (a + tail));
-        1.0 - (-a * a).exp() / ((a + tail) * std::f64::consts::PI.sqrt())
+        1.0 - erfc(a)
     };
     value.copysign(x)
+}
+
+/// 1 − erf(x) to f64 accuracy: from 1 on by its continued fraction (Abramowitz & Stegun 7.1.14).
+fn erfc(x: f64) -> f64 {
+    if x < 1.0 || x.is_nan() {
+        return 1.0 - erf(x);
+    }
+    let tail = (1..=400).rev().fold(0.0, |tail, k| 0.5 * k as f64 / (x + tail));
+    (-x * x).exp() / ((x + tail) * std::f64::consts::PI.sqrt())
 }
 
 impl Primitive for Unary {
@@ -256,6 +266,12 @@ const FLOATS: &[Sample] = &[
         (-3.0, 3.0),
         &[0.0, 0.5, -1.0, 3.5],
         &[0.0, 0.5204998778130465, -0.8427007929497149, 0.9999992569016276],
+    ),
+    (
+        UnaryKind::Erfc,
+        (-3.0, 5.0),
+        &[0.0, 0.5, -1.0, 3.5],
+        &[1.0, 0.4795001221869535, 1.8427007929497148, 7.430983723414128e-7],
     ),
     (UnaryKind::Relu, (-2.0, 2.0), &[0.0, 1.5, -2.0], &[0.0, 1.5, 0.0]),
 ];

@@ -101,6 +101,7 @@ impl Emitter<'_> {
             Atanh => self.call("wg_atanh", &[x], dtype),
             Sigmoid => self.call("wg_sigmoid", &[x], dtype),
             Erf => self.call("wg_erf", &[x], dtype),
+            Erfc => self.call("wg_erfc", &[x], dtype),
         }
     }
 

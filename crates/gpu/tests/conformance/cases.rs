@@ -1,10 +1,13 @@
 //! The table of cases, forward and backward.
 
+use std::collections::BTreeMap;
+
 use wgrad_core::case::{self, Operand};
 use wgrad_core::interpret::Environment;
 use wgrad_core::{NodeId, Recording};
 
 use crate::compare::{DEVICES, compare};
+use crate::table;
 
 /// A case with gradients of its float operands under a random cotangent.
 fn with_gradients(case: &case::Case, seed: u64) -> (Recording, Environment, Vec<NodeId>) {
@@ -30,17 +33,20 @@ fn every_case_agrees_with_the_reference() {
     let only = std::env::var("WGRAD_CASE").unwrap_or_default();
     println!("WGRAD_SEED={seed}");
     let mut failures = vec![];
+    let mut errors: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut checked = 0;
     for case in case::cases().iter().filter(|case| case.name.contains(&only)) {
         let (recording, environment, outputs) = with_gradients(case, seed);
         recording.check().unwrap_or_else(|error| panic!("{}: {error}", case.name));
         for (name, gpu) in DEVICES.iter() {
             checked += 1;
-            if let Err(message) = compare(gpu, &recording, &environment, &outputs) {
-                failures.push(format!("{} ({name}): {message}", case.name));
+            match compare(gpu, &recording, &environment, &outputs) {
+                Ok(error) => errors.entry(case.name.clone()).or_default().push(error),
+                Err(message) => failures.push(format!("{} ({name}): {message}", case.name)),
             }
         }
     }
     println!("{checked} runs compared");
     assert!(failures.is_empty(), "{} of {checked} failed:\n{}", failures.len(), failures.join("\n"));
+    table::write(&errors);
 }

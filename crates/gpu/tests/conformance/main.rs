@@ -6,4 +6,5 @@ mod compare;
 mod large;
 mod random;
 mod shaders;
+mod table;
 mod training;

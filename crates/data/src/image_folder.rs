@@ -60,6 +60,28 @@ impl ImageFolder {
         Self { background, ..self }
     }
 
+    /// Only the named classes, whose labels follow the order of the names. Errors: a folder that is not there.
+    ///
+    /// ```no_run
+    /// use wgrad_data::ImageFolder;
+    /// let things = ImageFolder::open("data/emoji", 96, 96)?.only(&["food", "animals"])?;
+    /// assert_eq!(things.classes(), ["food", "animals"]);
+    /// # Ok::<(), wgrad_data::DataError>(())
+    /// ```
+    pub fn only(&self, classes: &[impl AsRef<str>]) -> Result<Self, DataError> {
+        let mut files = Vec::new();
+        for (class, label) in classes.iter().map(AsRef::as_ref).zip(0..) {
+            let old = self.classes.iter().position(|known| known == class).ok_or_else(|| {
+                let problem = format!("has no folder `{class}`; it has {}", self.classes.join(", "));
+                DataError::File { path: self.root.clone(), problem: FileProblem::Format(problem) }
+            })?;
+            let chosen = self.files.iter().filter(|(_, label)| *label as usize == old);
+            files.extend(chosen.map(|(path, _)| (path.clone(), label)));
+        }
+        let classes = classes.iter().map(|class| class.as_ref().into()).collect();
+        Ok(Self { classes, files: files.into(), ..self.clone() })
+    }
+
     /// The names of the folders, in the order of their labels.
     pub fn classes(&self) -> &[String] {
         &self.classes

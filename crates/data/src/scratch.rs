@@ -43,7 +43,7 @@ impl Scratch {
 
     /// Writes all fields but one to the place of the record that is really being written.
     pub(crate) fn copy_except(&self, left_out: &str, sink: &mut Record<'_>) -> Result<(), DataError> {
-        let others = self.fields().iter().filter(|field| field.name != left_out);
-        others.map(|field| sink.write_bytes(&field.name, field.spec.dtype, self.bytes(field))).collect()
+        let mut others = self.fields().iter().filter(|field| field.name != left_out);
+        others.try_for_each(|field| sink.write_bytes(&field.name, field.spec.dtype, self.bytes(field)))
     }
 }

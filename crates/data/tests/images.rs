@@ -41,6 +41,19 @@ fn folders_are_classes_and_images_have_one_size() {
 }
 
 #[test]
+fn classes_can_be_chosen() {
+    let dir = folder();
+    let all = ImageFolder::open(dir.path(), 2, 2).unwrap();
+    let chosen = all.only(&["dogs", "cats"]).unwrap();
+    assert_eq!(chosen.classes(), ["dogs", "cats"]);
+    assert_eq!(chosen.labels().collect::<Vec<_>>(), [0, 1, 1]);
+    assert_eq!(chosen.name(0), all.name(2));
+    assert_eq!(all.only(&["cats"]).unwrap().len(), 2);
+    let error = all.only(&["cows"]).unwrap_err();
+    assert!(error.to_string().ends_with("has no folder `cows`; it has cats, dogs"), "{error}");
+}
+
+#[test]
 fn a_broken_file_is_named_or_skipped() {
     let dir = folder();
     fs::write(dir.path().join("cats/broken.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();

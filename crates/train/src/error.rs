@@ -23,6 +23,18 @@ pub enum TrainError {
     /// What a callback of the program said.
     #[error("a callback failed: {0}")]
     Callback(Box<dyn std::error::Error + Send + Sync>),
+    /// Training has come apart. The checkpoints are from before.
+    #[error(
+        "the loss is {loss} at batch {batch} of epoch {epoch}; a lower learning rate or clipped gradients may help"
+    )]
+    NonFinite {
+        /// The loss.
+        loss: f64,
+        /// The batch, from 1.
+        batch: usize,
+        /// The epoch, from 1.
+        epoch: usize,
+    },
     /// Training for no epochs.
     #[error("the number of epochs is 0; it must be at least 1")]
     NoEpochs,

@@ -28,6 +28,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) averages: bool,
     pub(crate) seed: u64,
     pub(crate) workers: Option<usize>,
+    /// What is to be changed about the loader of training records.
+    pub(crate) loader: &'a dyn Fn(Loader) -> Loader,
 }
 
 impl Recipe<'_> {
@@ -37,7 +39,7 @@ impl Recipe<'_> {
         train: &(impl Dataset + Clone + 'static),
         test: &(impl Dataset + Clone + 'static),
     ) -> Result<Programs, TrainError> {
-        let loader = Loader::new(train.clone(), self.batch_size).shuffle(self.seed);
+        let loader = (self.loader)(Loader::new(train.clone(), self.batch_size).shuffle(self.seed));
         let training = self.pass(Mode::Train, loader)?;
         let update = (self.accumulate > 1).then(|| {
             self.gpu.compile(Mode::Eval, |graph| {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wgrad_data::DataError;
 use wgrad_gpu::State;
 
 use crate::{Ending, History, Scores};
@@ -35,6 +36,8 @@ pub struct Report {
     pub ending: Ending,
     /// The epoch that the state was taken back to, if it is not that of the last.
     pub restored: Option<usize>,
+    /// Training records that could not be read and were passed over, where the loader does so.
+    pub skipped: Vec<DataError>,
     /// The checkpoint that training went on from.
     pub resumed_from: Option<PathBuf>,
 }
@@ -67,6 +70,10 @@ impl fmt::Display for Report {
             stalled.as_secs_f64(),
             evaluate.as_secs_f64(),
         )?;
+        if !self.skipped.is_empty() {
+            let s = if self.skipped.len() == 1 { "" } else { "s" };
+            writeln!(f, "  data   {} bad record{s} passed over", self.skipped.len())?;
+        }
         match self.history.last() {
             Some(last) => write!(f, "  train  {}\n  test   {}", last.train, last.test),
             None => Ok(()),

@@ -96,6 +96,7 @@ impl<'a> Run<'a> {
             stopped_early: ending == Ending::Patience,
             ending,
             restored,
+            skipped: self.programs.training.loader.skipped(),
             resumed_from: self.resumed.map(|resumed| resumed.from),
         })
     }
@@ -281,6 +282,9 @@ impl<'a> Observer<'a> {
     fn see(&mut self, loss: f64, bar: &mut Bar) -> Result<(), TrainError> {
         bar.step(loss);
         self.batch += 1;
+        if !loss.is_finite() && !self.trainer.allow_non_finite {
+            return Err(TrainError::NonFinite { loss, batch: self.batch, epoch: self.epoch });
+        }
         let report = StepReport { epoch: self.epoch, batch: self.batch, loss };
         self.stop |= self.trainer.callbacks.step(&report)?;
         Ok(())

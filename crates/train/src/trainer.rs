@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use wgrad_core::{Tensor, TensorSpec, Vars};
-use wgrad_data::{DataError, Dataset};
+use wgrad_data::{DataError, Dataset, Loader};
 use wgrad_gpu::{Gpu, State};
 use wgrad_optim::Optimizer;
 
@@ -51,7 +51,9 @@ pub struct Trainer {
     pub(crate) accumulate: usize,
     seed: u64,
     workers: Option<usize>,
+    loader: Box<dyn Fn(Loader) -> Loader>,
     averages: bool,
+    pub(crate) allow_non_finite: bool,
     pub(crate) progress: bool,
     pub(crate) patience: Option<Patience>,
     pub(crate) restore_best: bool,
@@ -95,7 +97,9 @@ impl Trainer {
             accumulate: 1,
             seed: 0,
             workers: None,
+            loader: Box::new(|loader| loader),
             averages: false,
+            allow_non_finite: false,
             progress: true,
             patience: None,
             restore_best: false,
@@ -122,8 +126,6 @@ impl Trainer {
     }
 
     /// Records in a batch. The last batch of an epoch is padded (see [`Loader::pad_last`]).
-    ///
-    /// [`Loader::pad_last`]: wgrad_data::Loader::pad_last
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
@@ -143,10 +145,22 @@ impl Trainer {
     }
 
     /// The number of threads that fill batches (see [`Loader::workers`]).
-    ///
-    /// [`Loader::workers`]: wgrad_data::Loader::workers
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
+        self
+    }
+
+    /// Changes the loader of the training records: how they are sampled, how many batches are prefetched, what
+    /// happens to bad records.
+    ///
+    /// ```no_run
+    /// # fn of(trainer: wgrad_train::Trainer) -> wgrad_train::Trainer {
+    /// trainer.loader(|loader| loader.prefetch(8).skip_bad())
+    /// # }
+    /// ```
+    pub fn loader(mut self, change: impl Fn(Loader) -> Loader + 'static) -> Self {
+        let before = self.loader;
+        self.loader = Box::new(move |loader| change(before(loader)));
         self
     }
 
@@ -210,6 +224,14 @@ impl Trainer {
         self
     }
 
+    /// Whether to go on when a batch's loss is infinite or no number. By default that is an error, and no state
+    /// that such a batch has changed is saved. Allow it where the optimizer skips bad updates
+    /// ([`LossScale`](wgrad_optim::LossScale)).
+    pub fn allow_non_finite(mut self, allow: bool) -> Self {
+        self.allow_non_finite = allow;
+        self
+    }
+
     /// Calls a function with each batch's loss, in order, a few steps after the batch was trained. It may end
     /// the training, and its error ends it too.
     ///
@@ -265,6 +287,7 @@ impl Trainer {
             averages: self.averages,
             seed: self.seed,
             workers: self.workers,
+            loader: &*self.loader,
         };
         let programs = recipe.compile(train, test)?;
         let state = self.gpu.init(&self.vars, self.seed)?;

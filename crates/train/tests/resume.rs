@@ -8,6 +8,8 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use tempfile::TempDir;
+use wgrad_core::{TensorSpec, Vars};
+use wgrad_data::{DataError, Dataset, Labelled, Loader, Record};
 use wgrad_train::{Checkpoints, Ending, Patience, TrainError, Trainer};
 
 /// Ends a training when it sees so many batches.
@@ -120,6 +122,57 @@ fn averages_are_evaluated_where_asked() {
     assert!(net::bits(&plain.state) == net::bits(&averaged.state));
     assert_eq!(plain.history.epochs()[0].train, averaged.history.epochs()[0].train);
     assert_ne!(plain.test().loss, averaged.test().loss);
+}
+
+/// A rate that throws the parameters far out: the state that is kept is one that training was still sound at.
+#[test]
+fn a_loss_that_is_no_number_ends_training_before_it_is_saved() {
+    let directory = TempDir::new().unwrap();
+    let with = |trainer: Trainer| trainer.checkpoint(directory.path()).checkpoint_every(1);
+    let error = net::fit_at(1e20, with).err().unwrap();
+    let TrainError::NonFinite { epoch: 1, batch, .. } = error else { panic!("{error}") };
+    let last = Checkpoints::new(directory.path()).latest().unwrap().unwrap().checkpoint;
+    assert_eq!(last.step(), batch as u64 - 1);
+    assert!(last.progress().sums.iter().all(|sum| sum.is_finite()));
+    let report = net::fit_at(1e20, |trainer| trainer.epochs(1).allow_non_finite(true)).unwrap();
+    assert!(!report.history.epochs()[0].train.loss.is_finite());
+}
+
+#[test]
+fn bad_records_are_passed_over_where_asked() {
+    let vars = Vars::new();
+    let net = net::Net::new(&vars);
+    let (train, test) = net::tumours();
+    let train = Holed(train);
+    let fit =
+        |trainer: Trainer| trainer.fit(&train, &Holed(test.clone()), |x, y| net.forward(x).cross_entropy(y));
+    let trainer = || net::trainer(&vars, 3e-3).epochs(2);
+    let error = fit(trainer()).err().unwrap().to_string();
+    assert!(error.contains("record 7") && error.contains("scratched"), "{error}");
+    let report = fit(trainer().loader(Loader::skip_bad)).unwrap();
+    assert_eq!(report.skipped.len(), 1);
+    assert!(report.to_string().contains("1 bad record passed over"), "{report}");
+}
+
+/// Records of which the seventh cannot be read, if there are more than in the test set.
+#[derive(Clone)]
+struct Holed(Labelled);
+
+impl Dataset for Holed {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn fields(&self) -> Vec<(String, TensorSpec)> {
+        self.0.fields()
+    }
+
+    fn write(&self, record: usize, sink: &mut Record<'_>) -> Result<(), DataError> {
+        if record == 7 && self.len() > 200 {
+            return Err(DataError::Panicked("scratched".into()));
+        }
+        self.0.write(record, sink)
+    }
 }
 
 #[test]

@@ -66,7 +66,10 @@ fn survives(bytes: Vec<u8>) -> Option<Weights> {
 #[test]
 fn damage_is_an_error_or_harmless() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
-    let mut runner = TestRunner::new_with_rng(Config { cases: 400, ..Config::default() }, rng);
+    // `PROPTEST_CASES` asks for a longer search.
+    let default = Config::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 400 };
+    let mut runner = TestRunner::new_with_rng(Config { cases, ..default }, rng);
     let files = ["state.zip.pth", "state.legacy.pth", "state.protocol4.pth", "nested.pth"].map(fixture);
     for file in files.into_iter().chain([safetensors()]) {
         let strategy = prop::collection::vec(damage(), 1..4);

@@ -52,7 +52,7 @@ pub(crate) fn tumours() -> (Labelled, Labelled) {
 }
 
 /// Four epochs of 15 batches, an update for every second and for the last.
-fn trainer(vars: &Vars, rate: f64) -> Trainer {
+pub(crate) fn trainer(vars: &Vars, rate: f64) -> Trainer {
     let adam = Adam::new(rate).averaging(Averaging::ema(0.9));
     Trainer::new(&GPU, vars, adam).seed(5).batch_size(32).accumulate(2).epochs(4).progress(false)
 }

@@ -1,8 +1,10 @@
 //! Benchmarks: each measurement is a process of its own, so that its first step and its memory are its own.
 //!
 //! [`program`] runs such processes, [`steps`] prints what wgrad does, [`peers`] compares it with other
-//! frameworks. What is measured, and how, stands in the package `wgrad-measure`.
+//! frameworks, [`build`] what their programs cost to build. What is measured, and how, stands in the package
+//! `wgrad-measure`.
 
+mod build;
 mod peers;
 mod program;
 mod steps;
@@ -69,6 +71,12 @@ pub(crate) enum Bench {
         #[arg(long)]
         no_build: bool,
     },
+    /// How long a program on each framework takes to build from nothing, and how large it is.
+    Build {
+        /// Leave out Burn, which takes a quarter of an hour.
+        #[arg(long)]
+        no_burn: bool,
+    },
     /// Criterion's benchmarks of kernels and steps.
     Criterion {
         /// Passed on to `cargo bench` (`cargo xtask bench criterion --bench kernels matmul`).
@@ -104,6 +112,7 @@ pub(crate) fn bench(task: Bench) -> Result<()> {
             frameworks.extend(peers::pytorch(&python));
             peers::compare(&frameworks, &all_if_none(models), rounds, seconds)
         }
+        Bench::Build { no_burn } => build::build(no_burn),
         Bench::Criterion { args } => run(cargo(["bench", "--package", "wgrad-benches"]).args(args)),
     }
 }

@@ -9,11 +9,14 @@ use super::program::Program;
 use crate::command::{cargo, root, run, succeeds};
 use crate::error::{Error, Result};
 
+/// The workspace of the peers, from the root.
+pub(crate) const FOLDER: &str = "benches/peers";
+
 /// Builds a peer of the workspace `benches/peers`.
 pub(crate) fn build(framework: &str, target: &Path) -> Result<()> {
     let package = format!("peer-{framework}");
     let mut command = cargo(["build", "--release", "--locked", "--package", &package]);
-    command.arg("--target-dir").arg(target).current_dir(root().join("benches/peers"));
+    command.arg("--target-dir").arg(target).current_dir(root().join(FOLDER));
     run(&mut command)
 }
 
@@ -28,7 +31,7 @@ pub(crate) fn pytorch(python: &Path) -> Option<Program> {
         eprintln!("{} has no PyTorch: it is left out", python.display());
         return None;
     }
-    Some(Program::script("PyTorch", python, root().join("benches/peers/pytorch.py")))
+    Some(Program::script("PyTorch", python, root().join(FOLDER).join("pytorch.py")))
 }
 
 /// One framework's measurements of one model.

@@ -32,11 +32,12 @@ pub mod prelude {
         BatchNorm1d, BatchNorm2d, BatchNorm3d, Bilinear, Bottleneck, Conv1d, Conv1dConfig, Conv2d,
         Conv2dConfig, Conv3d, Conv3dConfig, ConvTranspose1d, ConvTranspose1dConfig, ConvTranspose2d,
         ConvTranspose2dConfig, DropPath, Dropout, Dropout1d, Dropout2d, Elu, Embedding, Flatten, Gelu,
-        GlobalAvgPool2d, GroupNorm, Gru, Identity, InstanceNorm1d, InstanceNorm2d, InvertedResidual, KvCache,
-        LayerNorm, LeakyRelu, Linear, LinearConfig, Lstm, MaxPool2d, Module, MultiHeadAttention,
-        RecurrentConfig, Relu, ResidualBlock, RmsNorm, Rnn, RotaryEmbedding, Sequential, Sigmoid, Silu,
-        SinusoidalPositions, Softplus, Tanh, TransformerConfig, TransformerDecoder, TransformerDecoderLayer,
-        TransformerEncoder, TransformerEncoderLayer, init, models,
+        GeluTanh, GlobalAvgPool2d, GroupNorm, Gru, Hardswish, Identity, InstanceNorm1d, InstanceNorm2d,
+        InvertedResidual, KvCache, LayerNorm, LeakyRelu, Linear, LinearConfig, Lstm, MaxPool2d, Mish, Module,
+        MultiHeadAttention, PRelu, PixelShuffle, RecurrentConfig, Relu, Relu6, ResidualBlock, RmsNorm, Rnn,
+        RotaryEmbedding, Selu, Sequential, Sigmoid, Silu, SinusoidalPositions, Softmax, Softplus, Tanh,
+        TransformerConfig, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
+        TransformerEncoderLayer, Upsample, init, models,
     };
     pub use wgrad_optim::{
         Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaging, ChainedLr, ConstantLr, Cosine,

@@ -187,10 +187,10 @@ impl Module for InvertedResidual {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         let wide = match &self.widen {
-            Some(widen) => widen.forward(x).clamp(0.0, 6.0),
+            Some(widen) => widen.forward(x).relu6(),
             None => x.clone(),
         };
-        let y = self.narrow.forward(&self.filter.forward(&wide).clamp(0.0, 6.0));
+        let y = self.narrow.forward(&self.filter.forward(&wide).relu6());
         if self.residual { y + x } else { y }
     }
 }

@@ -56,7 +56,7 @@ impl Module for GroupNorm {
         if let Some(message) = refuse(x, name, channels) {
             return x.fail("group_norm", message);
         }
-        if groups == 0 || channels % groups != 0 {
+        if groups == 0 || !channels.is_multiple_of(groups) {
             let message =
                 format!("the {channels} channels of `{name}` cannot be divided into {groups} groups");
             return x.fail("group_norm", message);

@@ -24,10 +24,15 @@ pub mod models;
 mod module;
 mod pool;
 mod recurrent;
+mod resize;
 mod rms_norm;
 mod transformer;
 
-pub use activation::{Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
+pub use activation::{
+    Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid,
+    LogSoftmax, Mish, PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softmin, Softplus, Softshrink,
+    Softsign, Tanh, Tanhshrink, Threshold,
+};
 pub use attention::{
     AttentionMask, KvCache, MultiHeadAttention, MultiHeadAttentionConfig, RotaryEmbedding,
     SinusoidalPositions,
@@ -54,6 +59,7 @@ pub use pool::{
     GlobalAvgPool2d, LpPool, LpPool1d, LpPool2d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
 };
 pub use recurrent::{Gru, Lstm, RecurrentConfig, Rnn};
+pub use resize::{PixelShuffle, PixelUnshuffle, Upsample};
 pub use rms_norm::RmsNorm;
 pub use transformer::{
     TransformerConfig, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,

@@ -8,9 +8,9 @@ use wgrad_core::ops::Window;
 use wgrad_core::{Array, Graph, Mode, Tensor, U32, Vars};
 use wgrad_nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool3d, AvgPool1d, AvgPool2d,
-    AvgPool3d, Bilinear, Conv1dConfig, Conv2d, Conv2dConfig, Conv3dConfig, ConvTranspose2dConfig, Elu,
-    Embedding, Flatten, Gelu, GlobalAvgPool2d, LeakyRelu, Linear, LpPool1d, MaxPool1d, MaxPool2d, MaxPool3d,
-    Module, Relu, Sequential, Sigmoid, Silu, Softplus, Tanh,
+    AvgPool3d, Bilinear, Conv1dConfig, Conv2d, Conv2dConfig, Conv3dConfig, ConvTranspose2dConfig, Embedding,
+    Flatten, GlobalAvgPool2d, Linear, LpPool1d, MaxPool1d, MaxPool2d, MaxPool3d, Module, PixelShuffle,
+    PixelUnshuffle, Relu, Sequential, Upsample,
 };
 
 /// f64 rounding of short sums.
@@ -311,43 +311,6 @@ fn embedding_bounds_its_input() {
     assert_eq!(graph.recording().bounds, [("text".into(), 7)]);
 }
 
-/// A module and the function it applies to each element.
-type Elementwise<'a> = (&'a dyn Module, &'a dyn Fn(f64) -> f64);
-
-#[test]
-fn activations() {
-    let x = noise([40], 10);
-    let x = Array { data: x.data.iter().map(|x| 4.0 * x).collect(), ..x };
-    // erf by Simpson's rule on its integral.
-    let erf = |x: f64| {
-        let (n, f) = (2000, |t: f64| (-t * t).exp());
-        let h = x / f64::from(n);
-        let odd: f64 = (0..n / 2).map(|i| f(h * f64::from(2 * i + 1))).sum();
-        let even: f64 = (1..n / 2).map(|i| f(h * f64::from(2 * i))).sum();
-        std::f64::consts::FRAC_2_SQRT_PI * h / 3.0 * (f(0.0) + 4.0 * odd + 2.0 * even + f(x))
-    };
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let table: [Elementwise<'_>; 9] = [
-        (&Relu, &|x| x.max(0.0)),
-        (&LeakyRelu(0.25), &|x| if x > 0.0 { x } else { 0.25 * x }),
-        (&LeakyRelu::default(), &|x| if x > 0.0 { x } else { 0.01 * x }),
-        (&Sigmoid, &sigmoid),
-        (&Tanh, &f64::tanh),
-        (&Gelu, &|x| x * 0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))),
-        (&Silu, &|x| x * sigmoid(x)),
-        (&Softplus, &|x| x.exp().ln_1p()),
-        (&Elu::default(), &|x| if x > 0.0 { x } else { x.exp() - 1.0 }),
-    ];
-    for (module, formula) in table {
-        let expected = Array { data: x.data.iter().map(|&x| formula(x)).collect(), ..x.clone() };
-        assert_close(&eval(module, &x, &Default::default()), &expected, ROUNDED);
-    }
-    let half = Elu(0.5);
-    let expected = |x: f64| if x > 0.0 { x } else { 0.5 * x.exp_m1() };
-    let expected = Array { data: x.data.iter().map(|&x| expected(x)).collect(), ..x.clone() };
-    assert_close(&eval(&half, &x, &Default::default()), &expected, EXACT);
-}
-
 #[test]
 fn sequential_applies_in_order() {
     let vars = Vars::new();
@@ -370,4 +333,31 @@ fn layers_are_the_same_in_training_unless_they_say_so() {
     let mut state = scrambled(&vars);
     let x = noise([2, 3, 4, 4], 12);
     assert_eq!(run(Mode::Train, &layer, &x, &mut state), eval(&layer, &x, &state));
+}
+
+#[test]
+fn upsampling() {
+    let state = Default::default();
+    let x = Array::new(wgrad_core::F32, [1, 1, 3], vec![1.0, 3.0, 2.0]);
+    let line = |module: &dyn Module| eval(module, &x, &state).data;
+    assert_eq!(line(&Upsample::nearest(2)), [1.0, 1.0, 3.0, 3.0, 2.0, 2.0]);
+    // Cells of half the size: their middles lie a quarter of a step beside the old ones.
+    assert_eq!(line(&Upsample::linear(2)), [1.0, 1.5, 2.5, 2.75, 2.25, 2.0]);
+    // Six points over the same two steps.
+    let corners = line(&Upsample::linear(2).align_corners());
+    let expected = [1.0, 1.8, 2.6, 2.8, 2.4, 2.0];
+    assert!(corners.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{corners:?}");
+    let image = noise([2, 3, 2, 5], 3);
+    let expected = array([2, 3, 4, 10], |i| image.at(&[i[0], i[1], i[2] / 2, i[3] / 2]));
+    assert_close(&eval(&Upsample::nearest(2), &image, &state), &expected, EXACT);
+}
+
+#[test]
+fn pixels_from_channels() {
+    let (x, state) = (noise([2, 8, 3, 5], 4), Default::default());
+    let pixels = eval(&PixelShuffle(2), &x, &state);
+    let expected =
+        array([2, 2, 6, 10], |i| x.at(&[i[0], 4 * i[1] + 2 * (i[2] % 2) + i[3] % 2, i[2] / 2, i[3] / 2]));
+    assert_close(&pixels, &expected, EXACT);
+    assert_eq!(eval(&PixelUnshuffle(2), &pixels, &state), x);
 }

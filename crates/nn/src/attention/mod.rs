@@ -59,6 +59,6 @@ pub(crate) fn split_packed(x: &Tensor, heads: usize) -> [Tensor; 3] {
 
 /// Why `heads` cannot share `width`, if so.
 pub(crate) fn uneven_heads(name: &str, width: usize, heads: usize) -> Option<String> {
-    let uneven = heads == 0 || width % heads != 0;
+    let uneven = heads == 0 || !width.is_multiple_of(heads);
     uneven.then(|| format!("the width {width} of `{name}` cannot be divided among {heads} heads"))
 }

@@ -84,7 +84,7 @@ impl RotaryEmbedding {
 
     fn refuse(&self, x: &Tensor) -> Option<String> {
         let (shape, size) = (x.shape(), self.size);
-        if size == 0 || size % 2 != 0 {
+        if size == 0 || !size.is_multiple_of(2) {
             return Some(format!("pairs need an even number of features, not {size}"));
         }
         let fits = shape.rank() >= 2 && shape[shape.rank() - 1] == size;

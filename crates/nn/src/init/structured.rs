@@ -21,7 +21,7 @@ pub fn eye() -> Init {
 pub fn dirac(groups: usize) -> Init {
     Init::new(move |cx| {
         let (graph, shape) = (cx.graph, cx.shape);
-        if !(3..=5).contains(&shape.rank()) || groups == 0 || shape[0] % groups != 0 {
+        if !(3..=5).contains(&shape.rank()) || groups == 0 || !shape[0].is_multiple_of(groups) {
             return refuse(cx, "dirac", &format!("a convolution of {groups} groups"));
         }
         let index = |axis: usize| graph.iota(shape, axis, U32);

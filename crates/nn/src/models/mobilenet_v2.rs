@@ -80,11 +80,11 @@ impl MobileNetV2 {
     /// What the classifier reads: \[N, 1280\], the mean of the last features over all positions.
     #[track_caller]
     pub fn features(&self, x: &Tensor) -> Tensor {
-        let mut x = self.stem.forward(x).clamp(0.0, 6.0);
+        let mut x = self.stem.forward(x).relu6();
         for block in &self.blocks {
             x = block.forward(&x);
         }
-        self.last.forward(&x).clamp(0.0, 6.0).global_avg_pool2d()
+        self.last.forward(&x).relu6().global_avg_pool2d()
     }
 }
 

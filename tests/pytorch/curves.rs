@@ -10,7 +10,7 @@ use crate::suite::GPU;
 
 const STEPS: usize = 100;
 
-/// Both sides round in f32, each in its own order; the issue is whether they train alike.
+/// Both sides round in f32, each in its own order; what counts is whether they train alike.
 const RELATIVE: f64 = 1e-3;
 
 /// Trains from PyTorch's weights and compares the loss of every step.

@@ -12,6 +12,7 @@ mod gains;
 mod golden;
 mod layers;
 mod losses;
+mod models;
 mod optimizers;
 mod schedules;
 mod suite;

@@ -14,12 +14,13 @@ import torch
 from safetensors.torch import save_file
 
 sys.dont_write_bytecode = True
-from tables import curves, functions, gains, layers, losses, optimizers, schedules
+from tables import curves, functions, gains, layers, losses, models, optimizers, schedules
 
 TABLES = {
     "layers": layers.table,
     "functions": functions.table,
     "losses": losses.table,
+    "models": models.table,
     "optimizers": optimizers.table,
     "schedules": schedules.table,
     "gains": gains.table,

@@ -2,6 +2,7 @@
 //! line; none is a panic, and one mistake is one error.
 
 use wgrad_core::batch::{BatchError, BatchMemory, HostMemory};
+use wgrad_core::interpret::{Environment, evaluate};
 use wgrad_core::ops::{CrossEntropy, CtcTarget, Reduction, Window};
 use wgrad_core::{Bool, CustomOp, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
 
@@ -391,6 +392,19 @@ fn labels_are_bounded() {
     g.input("table", [11, 4], F32).embedding(&words);
     let bounds = g.recording().bounds;
     assert!(bounds.contains(&("label".into(), 5)) && bounds.contains(&("words".into(), 11)), "{bounds:?}");
+}
+
+#[test]
+fn labels_beside_the_ignored_one_have_no_loss() {
+    let g = Graph::new(Mode::Train);
+    let ignoring =
+        CrossEntropy { ignore_index: Some(99), reduction: Reduction::None, ..CrossEntropy::default() };
+    x(&g).cross_entropy_with(&labels(&g), &ignoring);
+    assert_eq!(g.recording().bounds, [("label".into(), 100)]);
+    let losses = x(&g).cross_entropy_with(&g.constant([3], &[99u32, 5, 4]), &ignoring);
+    let values = evaluate(&g.recording(), &Environment::new());
+    let [ignored, stray, even] = values[losses.id().index()].data[..] else { panic!("three losses") };
+    assert!(ignored == 0.0 && stray.is_nan() && (even - 5f64.ln()).abs() < 1e-12);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::{DType, Tensor, TensorSpec};
 pub struct CrossEntropy<'a> {
     /// A factor for the loss of each class, \[C\]. The mean is weighted with the factors of the labels.
     pub weight: Option<&'a Tensor>,
-    /// Samples with this label have no loss, and the mean leaves them out.
+    /// Samples with this label have no loss, and the mean leaves them out. It may be a class, C, or any larger
+    /// number; the loss of a label between C and it is NaN.
     pub ignore_index: Option<u32>,
     /// This share of the probability, in \[0, 1\], is spread evenly over all classes.
     pub label_smoothing: f64,
@@ -98,6 +99,9 @@ impl Tensor {
     /// The loss of log-probabilities; labels have been checked.
     #[track_caller]
     fn negative_log_likelihood(&self, labels: &Self, choices: &CrossEntropy<'_>, operation: &str) -> Self {
+        if choices.weight.is_some_and(|weight| !weight.is_valid()) {
+            return self.invalid();
+        }
         let classes = self.dim(1);
         if let Some(weight) =
             choices.weight.filter(|weight| weight.spec() != TensorSpec::new(self.dtype(), [classes]))
@@ -127,6 +131,11 @@ impl Tensor {
         if let Some(index) = choices.ignore_index {
             let mask = labels.eq(f64::from(index));
             losses = losses.masked_fill(&mask, 0.0);
+            if index as usize > classes {
+                // Labels between the classes and the ignored one pass the batch's check.
+                let stray = labels.ge(classes as f64).and(&mask.logical_not());
+                losses = losses.masked_fill(&stray, f64::NAN);
+            }
             ignored = Some(mask);
         }
         if choices.reduction != Reduction::Mean || (weight.is_none() && ignored.is_none()) {

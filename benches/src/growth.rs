@@ -29,28 +29,31 @@ pub struct Point {
     pub ms: f64,
 }
 
-/// Measures everything; takes a few minutes on a software adapter.
-pub fn growth() -> Result<Vec<Series>, Error> {
+/// Measures everything, a few minutes on a software adapter, and hands each series over when it is there.
+pub fn growth(mut done: impl FnMut(&Series)) -> Result<Vec<Series>, Error> {
     let gpu = Gpu::new()?;
     let mlp = |batch, width: usize, layers| {
         let widths = [vec![width; layers], vec![10]].concat();
         Training::perceptron(batch, &widths)
     };
     let gpt = |sequence| Gpt { vocabulary: 65, sequence, width: 64, layers: 2, heads: 4 };
-    let steps = |name, sizes: &[usize], build: &dyn Fn(usize) -> Training| {
-        let point = |&size: &usize| step(&gpu, size, &build(size));
-        let points = sizes.iter().map(point).collect::<Result<_, _>>()?;
-        Ok::<_, Error>(Series { name, work: "arithmetic", points })
+    let mut all = vec![];
+    let mut series = |name, work, sizes: &[usize], measure: &dyn Fn(usize) -> Result<Point, Error>| {
+        let points = sizes.iter().map(|&size| measure(size)).collect::<Result<_, _>>()?;
+        let series = Series { name, work, points };
+        done(&series);
+        all.push(series);
+        Ok::<_, Error>(())
     };
-    let compile = |&layers: &usize| compile(&gpu, &mlp(8, 16, layers));
-    let nodes = [1, 4, 16, 64, 160].iter().map(compile).collect::<Result<_, _>>()?;
-    Ok(vec![
-        steps("batch", &[1, 4, 16, 64, 256], &|batch| mlp(batch, 512, 3))?,
-        steps("width", &[64, 128, 256, 512, 1024], &|width| mlp(64, width, 3))?,
-        steps("depth", &[2, 4, 8, 16, 32], &|layers| mlp(64, 256, layers))?,
-        steps("sequence", &[64, 128, 256, 512, 1024], &|n| Training::transformer(4, gpt(n)))?,
-        Series { name: "nodes", work: "nodes", points: nodes },
-    ])
+    let (flops, nodes) = ("arithmetic", "nodes");
+    series("nodes", nodes, &[1, 4, 16, 64, 85], &|layers| compile(&gpu, &mlp(8, 16, layers)))?;
+    series("batch", flops, &[1, 4, 16, 64, 256], &|n| step(&gpu, n, &mlp(n, 512, 3)))?;
+    series("width", flops, &[64, 128, 256, 512, 1024], &|n| step(&gpu, n, &mlp(64, n, 3)))?;
+    series("depth", flops, &[2, 4, 8, 16, 32], &|n| step(&gpu, n, &mlp(64, 256, n)))?;
+    series("sequence", flops, &[64, 128, 256, 512, 1024], &|n| {
+        step(&gpu, n, &Training::transformer(4, gpt(n)))
+    })?;
+    Ok(all)
 }
 
 /// The time of a training step.

@@ -27,8 +27,7 @@ fn main() -> Result<(), Error> {
         ["kernels"] => println!("{}", roofline("")?),
         ["kernels", filter] => println!("{}", roofline(filter)?),
         ["growth", file] => {
-            let series = growth()?;
-            series.iter().for_each(|series| println!("{}", series.table()));
+            let series = growth(|series| println!("{}", series.table()))?;
             chart::write(&series, file.as_ref())?;
         }
         _ => return Err(USAGE.into()),

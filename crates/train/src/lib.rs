@@ -11,6 +11,7 @@ mod checkpoint;
 mod error;
 mod history;
 mod interrupt;
+mod length;
 mod objective;
 mod pass;
 mod programs;

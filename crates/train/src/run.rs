@@ -200,6 +200,7 @@ impl<'a> Run<'a> {
                 tally.finish(|loss| observer.see(loss, &mut self.bar))?;
                 self.lap(&mut start);
                 self.save(&tally)?;
+                start = Instant::now();
                 if let Some(stop) = stop {
                     return Ok(Steps::Part(stop));
                 }

@@ -1,4 +1,4 @@
-//! The trainer: what is to be trained, how long, and what is kept of it.
+//! The trainer: what is to be trained, for how long, and what is kept of it.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -9,6 +9,7 @@ use wgrad_gpu::{Gpu, State};
 use wgrad_optim::Optimizer;
 
 use crate::callback::{Callbacks, Verdict};
+use crate::length::Length;
 use crate::programs::Recipe;
 use crate::run::Run;
 use crate::{
@@ -65,26 +66,6 @@ pub struct Trainer {
     chart: Option<PathBuf>,
 }
 
-/// How long a training is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Length {
-    Epochs(usize),
-    Updates(usize),
-}
-
-impl Length {
-    /// The number of batches, where an epoch has so many and an update takes so many.
-    pub(crate) fn batches(self, epoch: u64, accumulate: u64) -> u64 {
-        match self {
-            Self::Epochs(epochs) => epochs as u64 * epoch,
-            Self::Updates(updates) => {
-                let (updates, each) = (updates as u64, epoch.div_ceil(accumulate));
-                updates / each * epoch + (updates % each * accumulate).min(epoch)
-            }
-        }
-    }
-}
-
 impl Trainer {
     /// A trainer for ten epochs of batches of 64, seed 0, that shows its progress.
     pub fn new(gpu: &Gpu, vars: &Vars, optimizer: impl Optimizer + 'static) -> Self {
@@ -119,7 +100,7 @@ impl Trainer {
     }
 
     /// The number of updates, instead of epochs. The last epoch may be cut short; it is evaluated like the
-    /// others.
+    /// others, and a training that is resumed with more updates goes on with the next epoch.
     pub fn steps(mut self, updates: usize) -> Self {
         self.length = Length::Updates(updates);
         self
@@ -341,18 +322,4 @@ impl Trainer {
 fn list(fields: &[(String, TensorSpec)]) -> String {
     let fields: Vec<_> = fields.iter().map(|(name, spec)| format!("`{name}` {spec}")).collect();
     if fields.is_empty() { "none".into() } else { fields.join(" and ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Seven batches an epoch, an update after every second one and after the last.
-    #[test]
-    fn updates_are_counted_in_batches() {
-        let batches = |updates| Length::Updates(updates).batches(7, 2);
-        assert_eq!([1, 3, 4, 5, 8, 10].map(batches), [2, 6, 7, 9, 14, 18]);
-        assert_eq!(Length::Updates(9).batches(7, 1), 9);
-        assert_eq!(Length::Epochs(3).batches(7, 2), 21);
-    }
 }

@@ -33,10 +33,10 @@ pub mod prelude {
         Conv2dConfig, Conv3d, Conv3dConfig, ConvTranspose1d, ConvTranspose1dConfig, ConvTranspose2d,
         ConvTranspose2dConfig, DropPath, Dropout, Dropout1d, Dropout2d, Elu, Embedding, Flatten, Gelu,
         GeluTanh, GlobalAvgPool2d, GroupNorm, Gru, Hardswish, Identity, InstanceNorm1d, InstanceNorm2d,
-        InvertedResidual, KvCache, LayerNorm, LeakyRelu, Linear, LinearConfig, Lstm, MaxPool2d, Mish, Module,
-        MultiHeadAttention, PRelu, PixelShuffle, RecurrentConfig, Relu, Relu6, ResidualBlock, RmsNorm, Rnn,
-        RotaryEmbedding, Selu, Sequential, Sigmoid, Silu, SinusoidalPositions, Softmax, Softplus, Tanh,
-        TransformerConfig, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
+        InvertedResidual, KvCache, LayerNorm, LeakyRelu, Linear, LinearConfig, Lstm, MaxPool1d, MaxPool2d,
+        Mish, Module, MultiHeadAttention, PRelu, PixelShuffle, RecurrentConfig, Relu, Relu6, ResidualBlock,
+        RmsNorm, Rnn, RotaryEmbedding, Selu, Sequential, Sigmoid, Silu, SinusoidalPositions, Softmax,
+        Softplus, Tanh, TransformerConfig, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
         TransformerEncoderLayer, Upsample, init, models,
     };
     pub use wgrad_optim::{

@@ -99,7 +99,8 @@ impl Vit {
     pub fn features(&self, x: &Tensor) -> Tensor {
         let VitConfig { image, patch, channels, heads, width, .. } = self.config;
         let (graph, shape) = (x.graph(), x.shape());
-        if patch == 0 || !image.is_multiple_of(patch) || shape[..].get(1..) != Some(&[channels, image, image]) {
+        if patch == 0 || !image.is_multiple_of(patch) || shape[..].get(1..) != Some(&[channels, image, image])
+        {
             let message =
                 format!("needs images [N, {channels}, {image}, {image}] of whole patches of {patch}");
             return x.fail("vit", format!("{message}, got {}", x.spec()));

@@ -213,12 +213,12 @@ impl Stack {
         let (graph, steps) = (x.graph(), x.dim(1));
         let (bias, inner) = self.biases(x, direction);
         let input = project(x, &graph.var(&direction.input), bias.as_ref(), direction.input.name());
-        let weight = graph.var(&direction.hidden);
+        let (inputs, weight) = (time_steps(&input), graph.var(&direction.hidden));
         let mut outputs = vec![None; steps];
         for i in 0..steps {
             let t = if reverse { steps - 1 - i } else { i };
             let hidden = states[0].einsum(&weight, "ni,oi->no");
-            let step = Step { input: &input.select_index(1, t), hidden: &hidden, bias: inner.as_ref() };
+            let step = Step { input: &inputs[t], hidden: &hidden, bias: inner.as_ref() };
             let next = cell(&step, &states);
             let Some(lengths) = lengths else {
                 outputs[t] = Some(next[0].clone());
@@ -276,6 +276,22 @@ impl Stack {
 fn gates<const G: usize>(all: &Tensor) -> [Tensor; G] {
     let size = all.dim(-1) / G;
     std::array::from_fn(|gate| all.slice(-1, gate * size..(gate + 1) * size))
+}
+
+/// The time steps of \[N, T, gates\], taken from blocks of about √T: the gradient is a sum of padded parts in which
+/// each element looks at the steps of a block and at the blocks, not at all steps.
+#[track_caller]
+fn time_steps(x: &Tensor) -> Vec<Tensor> {
+    let count = x.dim(1);
+    let size = count.isqrt().max(1);
+    let mut steps = Vec::with_capacity(count);
+    for start in (0..count).step_by(size) {
+        let block = x.slice(1, start..count.min(start + size));
+        for t in 0..block.dim(1) {
+            steps.push(block.select_index(1, t));
+        }
+    }
+    steps
 }
 
 #[track_caller]

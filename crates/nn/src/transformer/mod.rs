@@ -1,5 +1,11 @@
 //! Blocks of the transformer, and stacks of them.
 
+mod decoder;
+mod encoder;
+
+pub use decoder::{TransformerDecoder, TransformerDecoderLayer};
+pub use encoder::{TransformerEncoder, TransformerEncoderLayer};
+
 use std::borrow::Borrow;
 
 use wgrad_core::{Tensor, Vars};
@@ -209,144 +215,5 @@ impl Residual {
     #[track_caller]
     fn feed(self, x: &Tensor, feedforward: &Feedforward, norm: &LayerNorm) -> Tensor {
         self.join(x, &feedforward.forward(&self.enter(x, norm)), norm)
-    }
-}
-
-/// Self-attention and two linear layers, each beside a shortcut: \[N, T, width\] to the same (PyTorch's
-/// `TransformerEncoderLayer` with `batch_first`; Vaswani et al., 2017).
-///
-/// Variables: `self_attn` as in [`MultiHeadAttention`], `linear1`, `linear2`, `norm1`, `norm2`.
-///
-/// ```
-/// use wgrad_core::{F32, Graph, Mode, Vars};
-/// use wgrad_nn::{Module, TransformerEncoderLayer};
-/// let block = TransformerEncoderLayer::new(Vars::new(), 64, 4);
-/// let x = Graph::new(Mode::Train).input("x", [8, 50, 64], F32);
-/// assert_eq!(block.forward(&x).shape(), x.shape());
-/// ```
-#[derive(Clone, Debug)]
-pub struct TransformerEncoderLayer {
-    attention: MultiHeadAttention,
-    feedforward: Feedforward,
-    norms: [LayerNorm; 2],
-    residual: Residual,
-}
-
-impl TransformerEncoderLayer {
-    /// A block with PyTorch's defaults; [`TransformerConfig`] has more.
-    #[track_caller]
-    pub fn new(vars: impl Borrow<Vars>, width: usize, heads: usize) -> Self {
-        TransformerConfig::new(width, heads).encoder_layer(vars)
-    }
-
-    /// With a mask for the attention.
-    #[track_caller]
-    pub fn forward_masked(&self, x: &Tensor, mask: &AttentionMask) -> Tensor {
-        let [norm1, norm2] = &self.norms;
-        let x = self.residual.attend(x, &self.attention, mask, norm1);
-        self.residual.feed(&x, &self.feedforward, norm2)
-    }
-}
-
-impl Module for TransformerEncoderLayer {
-    #[track_caller]
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.forward_masked(x, &AttentionMask::none())
-    }
-}
-
-/// Self-attention, attention over a memory and two linear layers, each beside a shortcut (PyTorch's
-/// `TransformerDecoderLayer` with `batch_first`; Vaswani et al., 2017).
-///
-/// Variables: `self_attn` and `multihead_attn` as in [`MultiHeadAttention`], `linear1`, `linear2`, `norm1`,
-/// `norm2`, `norm3`.
-#[derive(Clone, Debug)]
-pub struct TransformerDecoderLayer {
-    attention: MultiHeadAttention,
-    cross: MultiHeadAttention,
-    feedforward: Feedforward,
-    norms: [LayerNorm; 3],
-    residual: Residual,
-}
-
-impl TransformerDecoderLayer {
-    /// A block with PyTorch's defaults; [`TransformerConfig`] has more.
-    #[track_caller]
-    pub fn new(vars: impl Borrow<Vars>, width: usize, heads: usize) -> Self {
-        TransformerConfig::new(width, heads).decoder_layer(vars)
-    }
-
-    /// A target \[N, T, width\] that reads a memory \[N, S, width\]: \[N, T, width\]. The first mask is for the
-    /// self-attention (usually causal), the second for the memory.
-    #[track_caller]
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        memory: &Tensor,
-        mask: &AttentionMask,
-        memory_mask: &AttentionMask,
-    ) -> Tensor {
-        let [norm1, norm2, norm3] = &self.norms;
-        let x = self.residual.attend(x, &self.attention, mask, norm1);
-        let read = self.cross.attend(&self.residual.enter(&x, norm2), memory, memory, memory_mask);
-        let x = self.residual.join(&x, &read, norm2);
-        self.residual.feed(&x, &self.feedforward, norm3)
-    }
-}
-
-/// Encoder blocks one after another (PyTorch's `TransformerEncoder`): [`TransformerConfig::encoder`].
-#[derive(Clone, Debug)]
-pub struct TransformerEncoder {
-    layers: Vec<TransformerEncoderLayer>,
-    norm: Option<LayerNorm>,
-}
-
-impl TransformerEncoder {
-    /// With a mask for the attention of every block.
-    #[track_caller]
-    pub fn forward_masked(&self, x: &Tensor, mask: &AttentionMask) -> Tensor {
-        let mut x = x.clone();
-        for layer in &self.layers {
-            x = layer.forward_masked(&x, mask);
-        }
-        match &self.norm {
-            Some(norm) => norm.forward(&x),
-            None => x,
-        }
-    }
-}
-
-impl Module for TransformerEncoder {
-    #[track_caller]
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.forward_masked(x, &AttentionMask::none())
-    }
-}
-
-/// Decoder blocks one after another (PyTorch's `TransformerDecoder`): [`TransformerConfig::decoder`].
-#[derive(Clone, Debug)]
-pub struct TransformerDecoder {
-    layers: Vec<TransformerDecoderLayer>,
-    norm: Option<LayerNorm>,
-}
-
-impl TransformerDecoder {
-    /// As [`TransformerDecoderLayer::forward`].
-    #[track_caller]
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        memory: &Tensor,
-        mask: &AttentionMask,
-        memory_mask: &AttentionMask,
-    ) -> Tensor {
-        let mut x = x.clone();
-        for layer in &self.layers {
-            x = layer.forward(&x, memory, mask, memory_mask);
-        }
-        match &self.norm {
-            Some(norm) => norm.forward(&x),
-            None => x,
-        }
     }
 }

@@ -1,44 +1,45 @@
 //! Functions without variables: activations, reductions, and operations with conventions of their own.
 
+use wgrad::nn;
 use wgrad::prelude::*;
 
-use crate::case::{Case, call, function};
+use crate::case::{Case, call, function, layer};
 use crate::suite::check;
 
 fn activations() -> Vec<Case> {
     vec![
-        function("CELU", |x| x.celu(1.0)),
-        function("CELU/alpha", |x| x.celu(0.5)),
-        function("ELU", |x| x.elu(1.0)),
-        function("ELU/alpha", |x| x.elu(0.5)),
-        function("GELU", Tensor::gelu),
-        function("GELU/tanh", Tensor::gelu_tanh),
-        function("GLU", |x| x.glu(-1)),
-        function("Hardshrink", |x| x.hardshrink(0.5)),
-        function("Hardsigmoid", Tensor::hardsigmoid),
-        function("Hardswish", Tensor::hardswish),
-        function("Hardtanh", |x| x.hardtanh(-1.0, 1.0)),
-        function("Hardtanh/range", |x| x.hardtanh(-0.5, 2.0)),
-        function("LeakyReLU", |x| x.leaky_relu(0.01)),
-        function("LeakyReLU/slope", |x| x.leaky_relu(0.25)),
-        function("LogSigmoid", Tensor::log_sigmoid),
-        function("LogSoftmax", |x| x.log_softmax(-1)),
-        function("Mish", Tensor::mish),
-        function("ReLU", Tensor::relu),
-        function("ReLU6", Tensor::relu6),
-        function("ReLU6/beyond", Tensor::relu6),
-        function("SELU", Tensor::selu),
-        function("SiLU", Tensor::silu),
-        function("Sigmoid", Tensor::sigmoid),
-        function("Softmax", |x| x.softmax(-1)),
-        function("Softmax/channels", |x| x.softmax(1)),
-        function("Softmin", |x| x.softmin(-1)),
-        function("Softplus", Tensor::softplus),
-        function("Softshrink", |x| x.softshrink(0.5)),
-        function("Softsign", Tensor::softsign),
-        function("Tanh", Tensor::tanh),
-        function("Tanhshrink", Tensor::tanhshrink),
-        function("Threshold", |x| x.threshold(0.25, -1.5)),
+        layer("CELU", |_| nn::Celu::default()),
+        layer("CELU/alpha", |_| nn::Celu(0.5)),
+        layer("ELU", |_| nn::Elu::default()),
+        layer("ELU/alpha", |_| nn::Elu(0.5)),
+        layer("GELU", |_| nn::Gelu),
+        layer("GELU/tanh", |_| nn::GeluTanh),
+        layer("GLU", |_| nn::Glu(-1)),
+        layer("Hardshrink", |_| nn::Hardshrink::default()),
+        layer("Hardsigmoid", |_| nn::Hardsigmoid),
+        layer("Hardswish", |_| nn::Hardswish),
+        layer("Hardtanh", |_| nn::Hardtanh::default()),
+        layer("Hardtanh/range", |_| nn::Hardtanh { min: -0.5, max: 2.0 }),
+        layer("LeakyReLU", |_| nn::LeakyRelu::default()),
+        layer("LeakyReLU/slope", |_| nn::LeakyRelu(0.25)),
+        layer("LogSigmoid", |_| nn::LogSigmoid),
+        layer("LogSoftmax", |_| nn::LogSoftmax(-1)),
+        layer("Mish", |_| nn::Mish),
+        layer("ReLU", |_| nn::Relu),
+        layer("ReLU6", |_| nn::Relu6),
+        layer("ReLU6/beyond", |_| nn::Relu6),
+        layer("SELU", |_| nn::Selu),
+        layer("SiLU", |_| nn::Silu),
+        layer("Sigmoid", |_| nn::Sigmoid),
+        layer("Softmax", |_| nn::Softmax(-1)),
+        layer("Softmax/channels", |_| nn::Softmax(1)),
+        layer("Softmin", |_| nn::Softmin(-1)),
+        layer("Softplus", |_| nn::Softplus),
+        layer("Softshrink", |_| nn::Softshrink::default()),
+        layer("Softsign", |_| nn::Softsign),
+        layer("Tanh", |_| nn::Tanh),
+        layer("Tanhshrink", |_| nn::Tanhshrink),
+        layer("Threshold", |_| nn::Threshold { threshold: 0.25, value: -1.5 }),
     ]
 }
 

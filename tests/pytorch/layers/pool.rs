@@ -2,11 +2,11 @@
 
 use wgrad::nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool3d,
-    LpPool2d, MaxPool1d, MaxPool3d,
+    LpPool2d, MaxPool1d, MaxPool3d, PixelShuffle, PixelUnshuffle, Upsample,
 };
 use wgrad::prelude::*;
 
-use crate::case::{Case, function, layer};
+use crate::case::{Case, layer};
 
 pub(crate) fn cases() -> Vec<Case> {
     [maxima(), means(), adaptive(), resized()].into_iter().flatten().collect()
@@ -46,10 +46,10 @@ fn adaptive() -> Vec<Case> {
 
 fn resized() -> Vec<Case> {
     vec![
-        function("PixelShuffle", |x| x.pixel_shuffle(2)),
-        function("PixelUnshuffle", |x| x.pixel_unshuffle(2)),
-        function("Upsample", |x| x.upsample_nearest(&[6, 4])),
-        function("Upsample/bilinear", |x| x.upsample_linear(&[6, 8], false)),
-        function("Upsample/corners", |x| x.upsample_linear(&[6, 8], true)),
+        layer("PixelShuffle", |_| PixelShuffle(2)),
+        layer("PixelUnshuffle", |_| PixelUnshuffle(2)),
+        layer("Upsample", |_| Upsample::nearest(2)),
+        layer("Upsample/bilinear", |_| Upsample::linear(2)),
+        layer("Upsample/corners", |_| Upsample::linear(2).align_corners()),
     ]
 }

@@ -1,7 +1,7 @@
 //! Linear layers, embeddings, positions, and blocks made of other layers.
 
 use wgrad::nn::{
-    Bilinear, Bottleneck, InvertedResidual, ResidualBlock, RotaryEmbedding, SinusoidalPositions,
+    Bilinear, Bottleneck, InvertedResidual, PRelu, ResidualBlock, RotaryEmbedding, SinusoidalPositions,
 };
 use wgrad::prelude::*;
 
@@ -16,8 +16,8 @@ pub(crate) fn cases() -> Vec<Case> {
         layer("Flatten", |_| Flatten),
         layer("Embedding", |v| Embedding::new(v, 7, 4)),
         layer("Embedding/padding-idx", |v| Embedding::with_padding(v, 7, 4, 2)),
-        prelu("PReLU", 1),
-        prelu("PReLU/channels", 3),
+        layer("PReLU", |v| PRelu::new(v)),
+        layer("PReLU/channels", |v| PRelu::per_channel(v, 3)),
         layer("SinusoidalPositions", |_| SinusoidalPositions),
         layer("RotaryEmbedding", |_| RotaryEmbedding::new(4, 5)),
         layer("RotaryEmbedding/interleaved", |_| RotaryEmbedding::new(4, 5).interleaved()),
@@ -27,12 +27,4 @@ pub(crate) fn cases() -> Vec<Case> {
         layer("InvertedResidual", |v| InvertedResidual::new(v, 4, 4, 1, 2)),
         layer("InvertedResidual/stride", |v| InvertedResidual::new(v, 3, 4, 2, 1)),
     ]
-}
-
-/// Its slopes, one or one for each channel, are a parameter.
-fn prelu(name: &'static str, slopes: usize) -> Case {
-    Case::new(name, move |vars, x| {
-        let weight = vars.var("weight", [slopes], Init::constant(0.25));
-        vec![x[0].prelu(&x[0].graph().var(&weight))]
-    })
 }

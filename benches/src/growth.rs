@@ -51,7 +51,7 @@ pub fn growth(mut done: impl FnMut(&Series)) -> Result<Vec<Series>, Error> {
     series("width", flops, &[64, 128, 256, 512, 1024], &|n| step(&gpu, n, &mlp(64, n, 3)))?;
     series("depth", flops, &[2, 4, 8, 16, 32], &|n| step(&gpu, n, &mlp(64, 256, n)))?;
     series("sequence", flops, &[64, 128, 256, 512, 1024], &|n| {
-        step(&gpu, n, &Training::transformer(4, gpt(n)))
+        step(&gpu, n, &Training::transformer(2, gpt(n)))
     })?;
     Ok(all)
 }

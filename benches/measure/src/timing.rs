@@ -19,7 +19,7 @@ impl Times {
     /// Of at least one measurement.
     pub fn of(mut samples: Vec<f64>) -> Option<Self> {
         samples.sort_by(f64::total_cmp);
-        let middle = |at: usize| Some((samples.get(at / 2)? + samples.get((at + 1) / 2)?) / 2.0);
+        let middle = |at: usize| Some((samples.get(at / 2)? + samples.get(at.div_ceil(2))?) / 2.0);
         let median_ms = middle(samples.len().checked_sub(1)?)?;
         Some(Self { median_ms, min_ms: *samples.first()? })
     }

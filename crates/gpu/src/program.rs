@@ -131,7 +131,8 @@ impl Gpu {
     /// Plans a recording without compiling anything.
     pub fn plan(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Plan, Error> {
         let simple = simplify(recording, outputs);
-        let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs);
+        let subgroup = self.shaping().subgroup.map(|size| size as usize);
+        let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs, lower::Grain::new(subgroup));
         lowered.check()?;
         let simple = simplify(&lowered, &outputs);
         let mut outputs = simple.outputs;
@@ -141,7 +142,7 @@ impl Gpu {
         let mut roots = outputs.clone();
         roots.extend(recording.assigns.iter().map(|(_, id)| *id));
         roots.extend(recording.probes.iter().map(|(_, id)| *id));
-        let budget = Budget { bindings: self.bindings(), fuse: self.options().fuse };
+        let budget = Budget { bindings: self.bindings(), fuse: self.options().fuse, subgroup };
         let fused = fuse(&recording, &roots, budget);
         let schedule = schedule::schedule(&recording, fused, self.options().fuse);
         Ok(memory::place(recording, outputs, schedule))

@@ -23,6 +23,8 @@ const MARGIN: f64 = 8.0;
 /// The bound for an element y is
 /// - of a sum of n terms, 8 roundings of Σ|terms| · (1 + √n / 8): the rounding errors of a running sum
 ///   add up like a random walk (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, §2.8);
+/// - of a constant added to a sum, 8 roundings of the sum's terms besides: compilers regroup (a + b) + c as
+///   (a + c) + b, which WGSL allows, and what cancels here need not cancel first there;
 /// - of a function, 8 roundings of |y| and 4 units in its last place;
 /// - of integers, booleans, moved and chosen elements, nothing: they are exact.
 ///
@@ -37,7 +39,15 @@ pub fn sensitivity(
     let exact = evaluate(recording, environment);
     let node_errors = |(node, value): (&Node, &Array)| {
         let inputs: Vec<&Array> = node.inputs.iter().map(|input| &exact[input.index()]).collect();
-        errors(node, &inputs, value)
+        let mut errors = errors(node, &inputs, value)?;
+        if let Some(terms) = regrouped(recording, node) {
+            let rounding = MARGIN * node.spec.dtype.epsilon() / 2.0;
+            let terms = terms.map(|term| &exact[term.index()].data);
+            for (error, (a, b)) in errors.iter_mut().zip(terms[0].iter().zip(terms[1])) {
+                *error += rounding * (a.abs() + b.abs());
+            }
+        }
+        Some(errors)
     };
     let errors: Vec<Option<Vec<f64>>> = recording.nodes.iter().zip(&exact).map(node_errors).collect();
     let flushed = |id: &NodeId| {
@@ -61,6 +71,21 @@ pub fn sensitivity(
         }
     }
     tolerances
+}
+
+/// The terms of a sum or difference that a node adds a constant to.
+fn regrouped(recording: &Recording, node: &Node) -> Option<[NodeId; 2]> {
+    let is_sum = |node: &Node| matches!(&node.op, Op::Binary(binary) if matches!(binary.kind, BinaryKind::Add | BinaryKind::Sub));
+    let is_constant = |id: NodeId| {
+        let node = recording.node(id);
+        let source = if matches!(node.op, Op::Expand(_)) { recording.node(node.inputs[0]) } else { node };
+        matches!(source.op, Op::Scalar(_))
+    };
+    if !is_sum(node) || !node.inputs.iter().any(|&id| is_constant(id)) {
+        return None;
+    }
+    let sum = node.inputs.iter().map(|&id| recording.node(id)).find(|node| is_sum(node))?;
+    Some([sum.inputs[0], sum.inputs[1]])
 }
 
 /// The smallest normal number.

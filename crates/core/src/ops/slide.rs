@@ -61,6 +61,14 @@ impl Window {
         self
     }
 
+    /// Whether windows lie side by side: neither overlap nor gaps, nor padding.
+    fn tiles(&self) -> bool {
+        self.size == self.stride
+            && self.size.iter().all(|&size| size > 0)
+            && self.dilation.iter().all(|&step| step == 1)
+            && self.padding.iter().all(|&padding| padding == (0, 0))
+    }
+
     /// The number of axes the window moves along.
     pub fn rank(&self) -> usize {
         self.size.len()
@@ -232,11 +240,31 @@ impl Tensor {
             let message = format!("a window over {} axes does not fit {shape}", window.rank());
             return self.fail("windows", message);
         };
+        if window.tiles() && shape[lead..].iter().zip(&window.size).all(|(n, size)| n >= size) {
+            return self.tiled(&window.size);
+        }
         let ones = vec![1; window.rank()];
         let aligned = self.reshape([&shape[..lead], &shape[lead..], &ones].concat());
         let repeated = aligned.expand([&shape[..lead], &shape[lead..], &window.size].concat());
         let slide = Slide { window: window.clone(), fill_bits: self.dtype().round(fill).to_bits() };
         self.graph().record(slide, &[&repeated])
+    }
+
+    /// Windows that lie side by side are a reshape of the input, without what does not fill a window; so is
+    /// their gradient, where that of overlapping ones is a sum.
+    #[track_caller]
+    fn tiled(&self, size: &[usize]) -> Self {
+        let lead = self.rank() - size.len();
+        let (mut whole, mut cut) = (self.clone(), self.shape()[..lead].to_vec());
+        for (axis, &size) in size.iter().enumerate() {
+            let count = self.shape()[lead + axis] / size;
+            whole = whole.slice((lead + axis) as isize, 0..count * size);
+            cut.extend([count, size]);
+        }
+        let outer = (0..size.len()).map(|axis| lead + 2 * axis);
+        let inner = (0..size.len()).map(|axis| lead + 2 * axis + 1);
+        let order: Vec<isize> = (0..lead).chain(outer).chain(inner).map(|axis| axis as isize).collect();
+        whole.reshape(cut).permute(&order)
     }
 }
 
@@ -256,6 +284,8 @@ pub(crate) fn cases() -> Vec<Case> {
             .expect(&[1.0, 3.0, 2.0, 4.0]),
         windows("/two-axes", Window::new(&[2, 3]).stride(2).padding(1), 0.0).random([2, 5, 4]),
         windows("/one", Window::new(&[1, 1]), 0.0).random([3, 2]),
+        windows("/side-by-side", Window { stride: vec![2, 3], ..Window::new(&[2, 3]) }, 0.0)
+            .random([2, 5, 6]),
         windows("/gap", Window::new(&[2]).stride(3), 0.0).random([3, 8]),
         windows("/u32", Window::new(&[2]), 7.0).labels([5], 100).no_gradient(),
         Case::new("unslide", |t| {

@@ -6,13 +6,17 @@
 //! Where neighbouring results are neighbours in memory, an invocation takes four rows at once.
 
 use wgrad_core::ops::ReduceKind;
-use wgrad_core::{NodeId, Op, Shape};
+use wgrad_core::{DType, NodeId, Op, Shape};
 
 use super::emit::{Emitter, Value, register_type};
 use super::{Body, Shaping};
 use crate::plan::Kernel;
 use crate::plan::fuse::is_row;
 use crate::plan::index::Index;
+
+/// Rows enough to give each lane one, and a length that is too much for one.
+const ROWS_ALONE: usize = 128;
+const LONG_ALONE: usize = 1024;
 
 struct Rows<'k> {
     kernel: &'k Kernel,
@@ -22,8 +26,9 @@ struct Rows<'k> {
     /// Rows per invocation and elements per pass of the loop; at most one of them is 4.
     row_lanes: usize,
     lanes: usize,
-    /// Invocations that share a row.
+    /// Invocations that share a row, and whether they are a subgroup.
     threads: u32,
+    subgroup: bool,
     length: usize,
     rows: usize,
 }
@@ -44,7 +49,16 @@ pub(super) fn write(
     let row_lanes = if !reduces_innermost && rows.is_multiple_of(4) { 4 } else { 1 };
     let wanted = (length / lanes).next_power_of_two() as u32;
     let together = reduces_innermost && is_row(shape, axes) && wanted >= 32;
-    let threads = if together { wanted.min(shaping.row_threads) } else { 1 };
+    let half = kernel.nodes.iter().any(|&id| emitter.plan.recording.node(id).spec.dtype == DType::F16);
+    // Where rows are many and short, a lane takes one for itself.
+    let alone = rows / row_lanes >= ROWS_ALONE && length < LONG_ALONE;
+    let shares = |size: &u32| !half && !alone && length / lanes >= 2 * *size as usize;
+    let subgroup = shaping.subgroup.filter(shares);
+    let threads = match subgroup {
+        Some(size) => size,
+        None if together => wanted.min(shaping.row_threads),
+        None => 1,
+    };
     let this = Rows {
         kernel,
         shape: shape.clone(),
@@ -53,6 +67,7 @@ pub(super) fn write(
         row_lanes,
         lanes,
         threads,
+        subgroup: subgroup.is_some(),
         length,
         rows,
     };
@@ -103,7 +118,7 @@ impl Rows<'_> {
             globals,
             workgroup,
             groups: if self.threads > 1 { tasks as u64 } else { (tasks as u64).div_ceil(workgroup.into()) },
-            subgroup: false,
+            subgroup: self.subgroup,
         }
     }
 
@@ -224,14 +239,17 @@ impl Rows<'_> {
         }
     }
 
-    /// Combines the accumulators of a workgroup in a fixed tree.
-    fn join(
-        &self,
-        emitter: &mut Emitter<'_>,
-        kind: ReduceKind,
-        dtype: wgrad_core::DType,
-        name: &str,
-    ) -> String {
+    /// Combines the accumulators of a workgroup, in a fixed tree or by its subgroup.
+    fn join(&self, emitter: &mut Emitter<'_>, kind: ReduceKind, dtype: DType, name: &str) -> String {
+        if self.subgroup {
+            let result = emitter.name("a");
+            let function = match kind {
+                ReduceKind::Sum => "subgroupAdd",
+                ReduceKind::Max => "subgroupMax",
+            };
+            emitter.line(&format!("let {result} = {function}({name});"));
+            return result;
+        }
         let shared = format!("shared_{}", register_type(dtype));
         emitter.line(&format!("{shared}[lid] = {name};"));
         emitter.line("workgroupBarrier();");
@@ -280,7 +298,7 @@ impl Rows<'_> {
 
     /// Workgroup memory for the dtypes that are reduced.
     fn shared(&self, emitter: &Emitter<'_>) -> String {
-        if self.threads == 1 {
+        if self.threads == 1 || self.subgroup {
             return String::new();
         }
         let reduced = self.kernel.nodes.iter().map(|&id| emitter.plan.recording.node(id));

@@ -28,12 +28,12 @@ struct Cut {
 /// Cycles of a load of four neighbours, of one element, and of one operation on all lanes.
 const WIDE: usize = 80;
 const NARROW: usize = 45;
-/// Cycles that compiling one operation is worth: a fifth of a millisecond, over a thousand runs.
-const COMPILE: usize = 500;
+/// Cycles that compiling one operation is worth: a third of a millisecond, over five hundred runs.
+const COMPILE: usize = 1800;
 /// Workgroups that keep the cores busy.
 const ENOUGH_TASKS: usize = 16;
 /// The most operations in the body of the loop.
-const LARGEST: usize = 1536;
+const LARGEST: usize = 1152;
 
 struct Tiles {
     rows: usize,
@@ -101,7 +101,7 @@ const UNROLLED: usize = 256;
 
 /// The cheapest of all sensible cuts, by a model of what loads and operations cost.
 fn choose(plan: &Plan, kernel: &Kernel, product: &Product, size: usize, behind: usize) -> Cut {
-    let (m, n, k) = (product.rows.len(), product.columns.len(), product.inner.len());
+    let (m, k) = (product.rows.len(), product.inner.len());
     let mut inner: Vec<usize> = trailing(&product.inner.extents);
     inner.extend((2..=8).filter(|u| k.is_multiple_of(*u)));
     inner.push(4);
@@ -154,7 +154,6 @@ fn choose(plan: &Plan, kernel: &Kernel, product: &Product, size: usize, behind: 
             }
         }
     }
-    let _ = n;
     best.map_or(Cut { rows: 1, rows_per_lane: 1, columns: 4, inner: 1 }, |(_, cut)| cut)
 }
 

@@ -20,6 +20,24 @@ pub struct Budget {
     /// False stores every intermediate and gives each a kernel of its own: the plain meaning, for
     /// comparison in tests.
     pub fuse: bool,
+    /// The size of subgroups, where the lanes of one share a row whichever axes it lies along.
+    pub subgroup: Option<usize>,
+}
+
+/// Rows that keep all cores of a software adapter busy, one subgroup each.
+const ENOUGH_ROWS: usize = 16;
+/// So few elements are not worth spreading.
+const FEW: usize = 4096;
+
+impl Budget {
+    /// Whether maps of what is reduced may run in the kernel of the reduction, which then needs rows enough
+    /// for the whole device.
+    fn is_row(&self, shape: &Shape, axes: &[usize]) -> bool {
+        match self.subgroup {
+            Some(_) => shape.reduced(axes).numel() >= ENOUGH_ROWS || shape.numel() <= FEW,
+            None => is_row(shape, axes),
+        }
+    }
 }
 
 /// An inlined computation heavier than this is stored when more than one place needs it.
@@ -411,7 +429,8 @@ impl Fuser<'_> {
         }
     }
 
-    /// Kernels over the same elements that read something this node reads.
+    /// Kernels over the same elements that read something this node reads; single numbers are computed together
+    /// whatever they read.
     fn siblings(&self, id: NodeId, trace: &Trace) -> Vec<usize> {
         if matches!(self.recording.node(id).op, Op::Contract(_)) {
             return vec![];
@@ -422,7 +441,8 @@ impl Fuser<'_> {
             let of_kernel = kernel.nodes.iter().filter_map(|node| self.fused.traces[node.index()].as_ref());
             of_kernel.flat_map(Trace::reads).any(|read| reads.contains(&read))
         };
-        let alike = |kernel: &Kernel| kernel.archetype == own && shares(kernel);
+        let one = own == Archetype::Map { numel: 1 };
+        let alike = |kernel: &Kernel| kernel.archetype == own && (one || shares(kernel));
         (0..self.fused.kernels.len()).rev().filter(|&kernel| alike(&self.fused.kernels[kernel])).collect()
     }
 
@@ -461,7 +481,8 @@ impl Fuser<'_> {
             (Archetype::Map { numel }, Op::Reduce(op)) => {
                 let alike = self.fused.kernels[kernel].nodes.iter().all(|&n| *self.shape(n) == trace.shape);
                 let row = Archetype::Row { shape: trace.shape.clone(), axes: op.axes.clone() };
-                (alike && *numel == trace.shape.numel() && is_row(&trace.shape, &op.axes)).then_some(row)?
+                (alike && *numel == trace.shape.numel() && self.budget.is_row(&trace.shape, &op.axes))
+                    .then_some(row)?
             }
             (archetype, _) => archetype.clone(),
         };
@@ -487,12 +508,12 @@ impl Fuser<'_> {
                     Op::Reduce(op) => op.axes == *axes,
                     Op::Contract(_) => false,
                     // A map over the whole runs beside the reduction only where rows are many.
-                    _ => !whole || is_row(shape, axes),
+                    _ => !whole || self.budget.is_row(shape, axes),
                 };
                 same_axes
                     && (whole || result)
                     && self.passes(kernel, id) * shape.numel() / shape.reduced(axes).numel().max(1)
-                        <= ITERATIONS
+                        <= ITERATIONS * self.budget.subgroup.unwrap_or(1)
                     && reads.iter().all(|&read| {
                         // A whole tensor under another shape would not be found in the loop over rows.
                         let alike = result || *self.shape(read) == trace.shape;

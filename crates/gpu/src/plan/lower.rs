@@ -18,21 +18,49 @@ const ENOUGH_RESULTS: usize = 4096;
 /// Running sums are computed directly over blocks of this many elements.
 const SCAN_BLOCK: usize = 32;
 
+/// When reductions and contractions are split.
+#[derive(Clone, Copy, Debug)]
+pub struct Grain {
+    /// A longer reduction is split however many results it has.
+    longest: usize,
+    /// A reduction with at least this many results is not split for being long.
+    results: usize,
+    /// A contraction with at least this many results is not split for being long.
+    contracted: usize,
+    /// Whether a contraction is cut only as far as needed for that many partial results.
+    sparing: bool,
+}
+
+impl Grain {
+    /// For adapters with this subgroup size that share rows among the lanes of a subgroup, and for all others.
+    pub fn new(subgroup: Option<usize>) -> Self {
+        match subgroup {
+            // A few dozen workgroups keep a processor's cores busy, and lanes share the iterations.
+            Some(size) => Self { longest: LONGEST * size, results: 16, contracted: 16 * 2048, sparing: true },
+            None => Self {
+                longest: LONGEST,
+                results: ENOUGH_RESULTS,
+                contracted: 16 * ENOUGH_RESULTS,
+                sparing: false,
+            },
+        }
+    }
+}
+
 /// The lowered recording and the new ids of the outputs.
-pub fn lower(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeId>) {
+pub fn lower(recording: &Recording, outputs: &[NodeId], grain: Grain) -> (Recording, Vec<NodeId>) {
     let graph = Graph::new(recording.mode);
     let mut renamed: Vec<Tensor> = Vec::with_capacity(recording.nodes.len());
     for node in &recording.nodes {
         let inputs: Vec<&Tensor> = node.inputs.iter().map(|id| &renamed[id.index()]).collect();
         let tensor = graph.located(node.location, || match &node.op {
-            Op::ArgMax(op) => arg_max(inputs[0], op.axis),
-            Op::ScatterAdd(op) => scatter_add(inputs[0], inputs[1], op),
+            Op::ArgMax(op) => arg_max(inputs[0], op.axis, grain),
+            Op::ScatterAdd(op) => scatter_add(inputs[0], inputs[1], op, grain),
             Op::CumSum(op) => cum_sum(inputs[0], op.axis),
             Op::Concat(op) => concat(&inputs, op.axis),
-            Op::Reduce(op) => {
-                transposed_convolution(recording, node, &renamed).unwrap_or_else(|| reduce(inputs[0], op))
-            }
-            Op::Contract(op) => contract(inputs[0], inputs[1], op),
+            Op::Reduce(op) => transposed_convolution(recording, node, &renamed, grain)
+                .unwrap_or_else(|| reduce(inputs[0], op, grain)),
+            Op::Contract(op) => contract(inputs[0], inputs[1], op, grain),
             op => graph.record(op.clone(), &inputs),
         });
         debug_assert!(tensor.spec() == node.spec, "lowering {} changed its spec", node.op.name());
@@ -96,20 +124,25 @@ fn copy(recording: &mut Recording, id: NodeId) -> NodeId {
 }
 
 /// The first position of the maximum: n − 1 − max over positions i that hold it of (n − 1 − i).
-fn arg_max(x: &Tensor, axis: usize) -> Tensor {
+fn arg_max(x: &Tensor, axis: usize, grain: Grain) -> Tensor {
     let shape = x.shape();
     let max = Reduce { kind: ReduceKind::Max, axes: vec![axis] };
     let last = shape[axis].saturating_sub(1) as f64;
-    let largest = reduce(x, &max);
+    let largest = reduce(x, &max, grain);
     let from_end = last - x.graph().iota(&shape, axis, DType::U32);
     let candidates = x.eq(&largest).select(&from_end, &from_end.zeros_like());
-    last - reduce(&candidates, &max)
+    last - reduce(&candidates, &max, grain)
 }
 
 /// The gradient of a convolution's input, as one contraction: summing over the taps of an unslid product
 /// is contracting with the unslid operand, which needs no tensor of all windows. With larger strides most of
 /// the unslid operand would be zeros, so there the product of all windows is stored.
-fn transposed_convolution(recording: &Recording, sum: &Node, renamed: &[Tensor]) -> Option<Tensor> {
+fn transposed_convolution(
+    recording: &Recording,
+    sum: &Node,
+    renamed: &[Tensor],
+    grain: Grain,
+) -> Option<Tensor> {
     let Op::Reduce(Reduce { kind: ReduceKind::Sum, axes }) = &sum.op else { return None };
     let unslid = recording.node(sum.inputs[0]);
     let Op::Unslide(unslide) = &unslid.op else { return None };
@@ -140,12 +173,12 @@ fn transposed_convolution(recording: &Recording, sum: &Node, renamed: &[Tensor])
     let windows = operand.graph().record(unslide.clone(), &[&repeated]);
     let labels = [&rest[..], moved, taps].concat();
     let op = Contract { a: labels, b: other.clone(), out: op.out[..lead + d].to_vec() };
-    let gradient = contract(&windows, &renamed[product.inputs[1 - side].index()], &op);
+    let gradient = contract(&windows, &renamed[product.inputs[1 - side].index()], &op, grain);
     Some(gradient.reshape(&sum.spec.shape))
 }
 
 /// Every result position sums the operand elements whose index names it.
-fn scatter_add(x: &Tensor, index: &Tensor, op: &ScatterAdd) -> Tensor {
+fn scatter_add(x: &Tensor, index: &Tensor, op: &ScatterAdd, grain: Grain) -> Tensor {
     let shape = x.shape();
     let (axis, size) = (op.axis, op.size);
     // […, j, i, …]: result positions j beside operand positions i.
@@ -155,7 +188,7 @@ fn scatter_add(x: &Tensor, index: &Tensor, op: &ScatterAdd) -> Tensor {
     let position = x.graph().iota(&spread[..], axis, DType::U32);
     let hit = beside(index).eq(&position);
     let picked = hit.select(&beside(x), &beside(x).zeros_like());
-    let summed = reduce(&picked, &Reduce { kind: ReduceKind::Sum, axes: vec![axis + 1] });
+    let summed = reduce(&picked, &Reduce { kind: ReduceKind::Sum, axes: vec![axis + 1] }, grain);
     summed.squeeze(axis as isize + 1)
 }
 
@@ -208,11 +241,11 @@ fn parts(extent: usize, chunk: usize) -> usize {
     near.into_iter().find(|parts| extent.is_multiple_of(*parts)).unwrap_or(wanted)
 }
 
-fn reduce(x: &Tensor, op: &Reduce) -> Tensor {
+fn reduce(x: &Tensor, op: &Reduce, grain: Grain) -> Tensor {
     let shape = x.shape();
     let length: usize = op.axes.iter().map(|&axis| shape[axis]).product();
     let results = shape.numel() / length.max(1);
-    let long = length > LONGEST || (length > 2 * CHUNK && results < ENOUGH_RESULTS);
+    let long = length > grain.longest || (length > 2 * CHUNK && results < grain.results);
     let widest = op.axes.iter().copied().max_by_key(|&axis| shape[axis]);
     let Some(axis) = widest.filter(|&axis| long && shape[axis] > 1) else {
         return x.graph().record(op.clone(), &[x]);
@@ -234,24 +267,26 @@ fn reduce(x: &Tensor, op: &Reduce) -> Tensor {
     let padded = padded.reshape(split);
     // No axis may be long and yet their product be.
     let still_long = length / whole * each > LONGEST;
-    let partial = if still_long { reduce(&padded, &inner) } else { x.graph().record(inner, &[&padded]) };
-    let total = reduce(&partial, &Reduce { kind: op.kind, axes: vec![axis] });
+    let partial =
+        if still_long { reduce(&padded, &inner, grain) } else { x.graph().record(inner, &[&padded]) };
+    let total = reduce(&partial, &Reduce { kind: op.kind, axes: vec![axis] }, grain);
     total.reshape(shape.reduced(&op.axes))
 }
 
 /// Splits a long inner axis when the result alone would not keep the device busy.
-fn contract(a: &Tensor, b: &Tensor, op: &Contract) -> Tensor {
+fn contract(a: &Tensor, b: &Tensor, op: &Contract, grain: Grain) -> Tensor {
     let (a_spec, b_spec) = (a.spec(), b.spec());
     let inner = op.inner();
     let extent = |label: u8| op.extent(label, &a_spec, &b_spec);
     let length: usize = inner.iter().map(|&label| extent(label)).product();
     let results: usize = op.out.iter().map(|&label| extent(label)).product();
     let widest = inner.iter().copied().max_by_key(|&label| extent(label));
-    let long = length > LONGEST || (length >= 2 * CHUNK && results < 16 * ENOUGH_RESULTS);
+    let long = length > grain.longest || (length >= 2 * CHUNK && results < grain.contracted);
     let Some(label) = widest.filter(|&label| long && extent(label) > 1 && results > 0) else {
         return a.graph().record(op.clone(), &[a, b]);
     };
-    let chunk = (results / 16).clamp(CHUNK / 2, LONGEST);
+    let fewest = length * results / grain.contracted;
+    let chunk = if grain.sparing { fewest } else { results / 16 }.clamp(CHUNK / 2, LONGEST);
     let whole = extent(label);
     let count = parts(whole, (chunk * whole / length).max(1));
     if count <= 1 {
@@ -273,8 +308,9 @@ fn contract(a: &Tensor, b: &Tensor, op: &Contract) -> Tensor {
     let out = [&[part], &op.out[..]].concat();
     let inner = Contract { a: a_labels, b: b_labels, out };
     let still_long = length / whole * each > LONGEST;
-    let partial = if still_long { contract(&a, &b, &inner) } else { a.graph().record(inner, &[&a, &b]) };
-    let summed = reduce(&partial, &Reduce { kind: ReduceKind::Sum, axes: vec![0] });
+    let partial =
+        if still_long { contract(&a, &b, &inner, grain) } else { a.graph().record(inner, &[&a, &b]) };
+    let summed = reduce(&partial, &Reduce { kind: ReduceKind::Sum, axes: vec![0] }, grain);
     let shape: Shape = op.out.iter().map(|&l| extent(l)).collect();
     summed.reshape(shape)
 }

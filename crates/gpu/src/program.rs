@@ -132,7 +132,8 @@ impl Gpu {
     pub fn plan(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Plan, Error> {
         let simple = simplify(recording, outputs);
         let subgroup = self.shaping().subgroup.map(|size| size as usize);
-        let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs, lower::Grain::new(subgroup));
+        let (lowered, outputs) =
+            lower::lower(&simple.recording, &simple.outputs, lower::Grain::new(subgroup));
         lowered.check()?;
         let simple = simplify(&lowered, &outputs);
         let mut outputs = simple.outputs;

@@ -49,7 +49,7 @@ fn label_out_of_range_in_a_loader() {
         let mut batches = loader.epoch(0);
         program.run(&mut state, batches.next().unwrap().unwrap()).unwrap();
         let error = batches.next().unwrap().err().unwrap();
-        let DataError::Record { record: 4, source } = &error else { panic!("{error:?}") };
+        let DataError::Record { record: 4, source, .. } = &error else { panic!("{error:?}") };
         assert!(matches!(**source, DataError::Batch(BatchError::OutOfRange { value: 7, bound: 2, .. })));
         says(&error, &["record 4", "`label`", "7", "not below 2"]);
         assert!(batches.next().is_none(), "after an error there are no more batches");

@@ -1,6 +1,6 @@
 //! Chores of the repository, as `cargo xtask <command>`: no shell, the same on every system.
 //!
-//! [`checks`] runs cargo, [`bench`] what measures; what a fresh machine lacks is found by [`vulkan`] and [`data`] and installed
+//! [`checks`] runs cargo, [`mod@bench`] what measures; what a fresh machine lacks is found by [`vulkan`] and [`data`] and installed
 //! by [`system`].
 
 mod bench;

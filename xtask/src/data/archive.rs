@@ -37,7 +37,7 @@ pub(super) fn tar(archive: impl Read, keep: impl Fn(&str) -> Option<String>) -> 
     Ok(files)
 }
 
-/// [`tar`] of a gzipped archive.
+/// [`mod@tar`] of a gzipped archive.
 pub(super) fn tar_gz(archive: &[u8], keep: impl Fn(&str) -> Option<String>) -> Result<Files> {
     tar(GzDecoder::new(archive), keep)
 }

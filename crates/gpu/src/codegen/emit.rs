@@ -34,7 +34,7 @@ pub(super) struct Binding {
 #[derive(Default)]
 struct Scope {
     text: String,
-    values: Vec<(NodeId, Vec<Index>)>,
+    values: Vec<(NodeId, Index)>,
     atoms: Vec<u32>,
     groups: Vec<(usize, Index)>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Emitter<'a> {
     pub(super) indices: Indices,
     loads: HashSet<NodeId>,
     scopes: Vec<Scope>,
-    values: HashMap<(NodeId, Vec<Index>), Value>,
+    values: HashMap<(NodeId, Index), Value>,
     atoms: HashMap<u32, String>,
     conditions: HashMap<u32, String>,
     groups: HashMap<(usize, Index), Value>,
@@ -170,9 +170,16 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// An element of a node, however its multi-index is written: reshapes there and back may leave another sum
+    /// of quotients that is the same position.
+    fn key(&mut self, node: NodeId, index: &[Index]) -> (NodeId, Index) {
+        let shape = self.shape(node);
+        (node, self.indices.flatten(index, &shape))
+    }
+
     /// Says what a node's value at a position is.
     pub(super) fn know(&mut self, node: NodeId, index: &[Index], value: Value) {
-        let key = (node, index.to_vec());
+        let key = self.key(node, index);
         if let Some(scope) = self.scopes.get_mut(value.depth) {
             scope.values.push(key.clone());
         }
@@ -322,7 +329,7 @@ impl<'a> Emitter<'a> {
 
     /// The value of a node at a position.
     pub(super) fn value(&mut self, node: NodeId, index: &[Index]) -> Value {
-        let key = (node, index.to_vec());
+        let key = self.key(node, index);
         if let Some(value) = self.values.get(&key) {
             return value.clone();
         }

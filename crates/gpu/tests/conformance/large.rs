@@ -62,6 +62,27 @@ fn long_rows_and_columns() {
 }
 
 #[test]
+fn few_long_channels() {
+    check("channel norm", &[&[3, 18, 9, 8]], |x| {
+        let axes = [0, 2, 3];
+        let centred = &x[0] - x[0].mean_keep(axes);
+        &centred / (centred.square().mean_keep(axes) + 1e-5).sqrt()
+    });
+    check("squares side by side", &[&[2, 5, 9, 11]], |x| x[0].max_pool2d(2));
+}
+
+/// The rows of the tile and the columns of the tiles together are one number there, and taken apart again
+/// they are not the sums that they were put together from.
+#[test]
+fn results_are_read_under_another_shape() {
+    check("spread and picked", &[&[128, 2], &[2, 64], &[128, 1], &[128, 64]], |x| {
+        let product = x[0].matmul(&x[1]) / (x[2].square() + 1.0);
+        let spread = product.unsqueeze(1).expand([128, 3, 64]);
+        spread.select_index(1, 1) * &x[3]
+    });
+}
+
+#[test]
 fn operands_are_computed_as_they_are_read() {
     check("scaled", &[&[40, 50], &[50, 36], &[40, 50]], |x| ((&x[0] + &x[2]) * 1.0).matmul(&x[1].relu()));
     let graph = Graph::new(Mode::Eval);

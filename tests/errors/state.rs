@@ -17,7 +17,7 @@ fn a_state_without_the_optimizers_variables() {
     });
     let batch = Batch::new().with("x", [3, 4], &[1f32; 12]);
     let error = program.unwrap().run(&mut state, batch).unwrap_err();
-    assert!(matches!(&error, Error::Variable { name, .. } if name.starts_with("fc.")), "{error:?}");
+    assert!(matches!(&error, Error::Variable { name, .. } if vars.get(name).is_some()), "{error:?}");
     says(&error, &["gpu.init", "after compiling"]);
 }
 
@@ -36,7 +36,7 @@ fn a_state_of_another_model() {
     let batch = Batch::new().with("x", [3, 4], &[1f32; 12]).with("label", [3], &[0u32; 3]);
     let error = program.run(&mut state, batch).unwrap_err();
     assert!(matches!(&error, Error::Variable { name, .. } if name.starts_with("fc.")), "{error:?}");
-    says(&error, &["f32[2, 4]", "f32[3, 4]"]);
+    says(&error, &["in the state", "in the program", "f32[2", "f32[3"]);
 }
 
 #[test]

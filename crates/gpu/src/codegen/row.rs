@@ -49,10 +49,9 @@ pub(super) fn write(
     let row_lanes = if !reduces_innermost && rows.is_multiple_of(4) { 4 } else { 1 };
     let wanted = (length / lanes).next_power_of_two() as u32;
     let together = reduces_innermost && is_row(shape, axes) && wanted >= 32;
-    let half = kernel.nodes.iter().any(|&id| emitter.plan.recording.node(id).spec.dtype == DType::F16);
     // Where rows are many and short, a lane takes one for itself.
     let alone = rows / row_lanes >= ROWS_ALONE && length < LONG_ALONE;
-    let shares = |size: &u32| !half && !alone && length / lanes >= 2 * *size as usize;
+    let shares = |size: &u32| !alone && length / lanes >= 2 * *size as usize;
     let subgroup = shaping.subgroup.filter(shares);
     let threads = match subgroup {
         Some(size) => size,
@@ -247,7 +246,11 @@ impl Rows<'_> {
                 ReduceKind::Sum => "subgroupAdd",
                 ReduceKind::Max => "subgroupMax",
             };
-            emitter.line(&format!("let {result} = {function}({name});"));
+            // Half precision among lanes is the newest part of many drivers.
+            match dtype {
+                DType::F16 => emitter.line(&format!("let {result} = f16({function}(f32({name})));")),
+                _ => emitter.line(&format!("let {result} = {function}({name});")),
+            }
             return result;
         }
         let shared = format!("shared_{}", register_type(dtype));

@@ -78,6 +78,7 @@ pub(super) fn write(
         .collect();
     let accumulators = tile.accumulate(emitter, product);
     // The loads of what follows are written out for every row; more than a few operations go into a loop.
+    let mut globals = String::new();
     if emitter.inlined(kernel) * cut.rows * cut.columns <= UNROLLED {
         for (row, accumulators) in rows.iter().zip(&accumulators) {
             for (columns, accumulator) in tile.columns.chunks(4).zip(accumulators) {
@@ -85,15 +86,9 @@ pub(super) fn write(
             }
         }
     } else {
-        tile.write_in_a_loop(emitter, product, kernel, &accumulators);
+        globals = tile.write_in_a_loop(emitter, product, kernel, &accumulators);
     }
-    Body {
-        text: emitter.finish(),
-        globals: String::new(),
-        workgroup: size as u32,
-        groups: tasks as u64,
-        subgroup: true,
-    }
+    Body { text: emitter.finish(), globals, workgroup: size as u32, groups: tasks as u64, subgroup: true }
 }
 
 /// The most operations, over all results of a tile, that are written out behind the loop.
@@ -332,20 +327,25 @@ impl Tile {
         }
     }
 
-    /// The same for all rows, written once.
+    /// The same for all rows, written once; returns declarations. Accumulators wait in workgroup memory, where
+    /// each lane reads what it wrote itself: compilers take seconds for an array in registers whose index they
+    /// do not know.
     fn write_in_a_loop(
         &self,
         emitter: &mut Emitter<'_>,
         product: &Product,
         kernel: &Kernel,
         accumulators: &[Vec<String>],
-    ) {
-        let rows = self.cut.rows;
+    ) -> String {
+        let (rows, size) = (self.cut.rows, self.size);
+        let mut globals = String::new();
         let tiles: Vec<String> = self.columns.chunks(4).map(|_| emitter.name("tile")).collect();
         for (at, (tile, columns)) in tiles.iter().zip(self.columns.chunks(4)).enumerate() {
-            let of_rows: Vec<&str> = accumulators.iter().map(|row| row[at].as_str()).collect();
             let kind = chunk_type(columns.len());
-            emitter.line(&format!("var {tile} = array<{kind}, {rows}>({});", of_rows.join(", ")));
+            globals.push_str(&format!("var<workgroup> {tile}: array<{kind}, {}>;\n", rows * size));
+            for (row, accumulators) in accumulators.iter().enumerate() {
+                emitter.line(&format!("{tile}[{}u + lid] = {};", row * size, accumulators[at]));
+            }
         }
         emitter.open();
         let depth = emitter.depth();
@@ -354,16 +354,16 @@ impl Tile {
         emitter.define(atom, &name);
         let position = emitter.indices.add(&self.row.times(rows as i64), &r);
         let row = lane(emitter, &position, product.rows.len(), &product.rows);
-        let index = if rows > 1 { name.as_str() } else { "0u" };
         for (tile, columns) in tiles.iter().zip(self.columns.chunks(4)) {
             let accumulator = emitter.name("acc");
-            emitter.line(&format!("let {accumulator} = {tile}[{index}];"));
+            emitter.line(&format!("let {accumulator} = {tile}[{name} * {size}u + lid];"));
             write_chunk(emitter, product, kernel, &self.batch, &row, columns, &accumulator);
         }
         let text = emitter.close();
         emitter.line(&format!("for (var {name} = 0u; {name} < {rows}u; {name}++) {{"));
         emitter.block(&text);
         emitter.line("}");
+        globals
     }
 }
 

@@ -4,10 +4,11 @@
 //! No workgroup memory and no barriers: software adapters run this shape seven times faster than the one
 //! that discrete GPUs prefer (`docs/decisions.md`).
 
-use wgrad_core::{DType, NodeId};
+use wgrad_core::DType;
 
-use super::emit::{Emitter, Value, register_type, vector_of};
-use super::product::{Axis, Product};
+use super::emit::Emitter;
+use super::product::Product;
+use super::results::{Lane, Results, lane, lanes, vector};
 use super::{Body, Shaping};
 use crate::plan::Kernel;
 use crate::plan::index::Index;
@@ -21,19 +22,6 @@ pub struct Tile {
     pub columns: usize,
     /// Invocations of a workgroup.
     pub workgroup: u32,
-}
-
-/// The most operations, over all results of a tile, that are written out behind the loop; more are written
-/// once, in a loop of their own. Compilers take seconds for thousands of lines.
-const UNROLLED: usize = 512;
-
-const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
-
-/// A lane's position along a composite axis and, for lanes that may lie beyond the end, the condition
-/// under which they do not.
-pub(super) struct Lane {
-    pub(super) index: Vec<Index>,
-    inside: Option<String>,
 }
 
 pub(super) fn write(
@@ -67,82 +55,22 @@ pub(super) fn write(
         (0..columns / 4).flat_map(|g| lanes(emitter, &group(g), 4, n, &product.columns)).collect();
 
     let accumulators = accumulate(emitter, product, &batch, &row_lanes, &column_lanes);
-    if emitter.inlined(kernel) * rows * columns <= UNROLLED {
-        for (row, accumulators) in row_lanes.iter().zip(&accumulators) {
-            for (columns, accumulator) in column_lanes.chunks(4).zip(accumulators) {
-                write_chunk(emitter, product, kernel, &batch, row, columns, accumulator);
-            }
-        }
-    } else {
-        // The same for all groups of four, written once.
-        let groups = columns / 4;
-        let tile = emitter.name("tile");
-        let all = accumulators.concat();
-        emitter.line(&format!("var {tile} = array<vec4<f32>, {}>({});", all.len(), all.join(", ")));
-        emitter.open();
-        let depth = emitter.depth();
-        let name = emitter.name("r");
-        let (atom, r) = emitter.indices.named_var(all.len(), depth);
-        emitter.define(atom, &name);
-        let (i, g) = (emitter.indices.div(&r, groups as i64), emitter.indices.rem(&r, groups as i64));
-        let row = emitter.indices.add(&m_tile.times(rows as i64), &i);
-        let row = lane(emitter, &row, m, &product.rows);
-        let group = emitter.indices.add(&n_tile.times(groups as i64), &g);
-        let columns = lanes(emitter, &group, 4, n, &product.columns);
-        let accumulator = emitter.name("acc");
-        emitter.line(&format!("let {accumulator} = {tile}[{name}];"));
-        write_chunk(emitter, product, kernel, &batch, &row, &columns, &accumulator);
-        let text = emitter.close();
-        emitter.line(&format!("for (var {name} = 0u; {name} < {}u; {name}++) {{", all.len()));
-        emitter.block(&text);
-        emitter.line("}");
-    }
+    let tile = Results {
+        product,
+        kernel,
+        batch: &batch,
+        first_row: m_tile.times(rows as i64),
+        columns: &column_lanes,
+        workgroup: workgroup as usize,
+    };
+    let globals = tile.write(emitter, &accumulators);
     Body {
         text: emitter.finish(),
-        globals: String::new(),
+        globals,
         workgroup,
         groups: (tasks as u64).div_ceil(workgroup.into()),
         subgroup: false,
     }
-}
-
-/// One position along an axis, clamped to it.
-pub(super) fn lane(emitter: &mut Emitter<'_>, position: &Index, extent: usize, axis: &Axis) -> Lane {
-    let clamped = emitter.indices.clamp(position, extent.saturating_sub(1));
-    let inside = (clamped != *position).then(|| format!("{} < {extent}u", emitter.position(position)));
-    Lane { index: emitter.indices.unflatten(&clamped, &axis.extents), inside }
-}
-
-/// A group of neighbours, clamped as a whole where the extent allows, so that they stay aligned.
-pub(super) fn lanes(
-    emitter: &mut Emitter<'_>,
-    group: &Index,
-    width: usize,
-    extent: usize,
-    axis: &Axis,
-) -> Vec<Lane> {
-    let at = |group: &Index, j: usize| group.times(width as i64).offset(j as i64);
-    if !extent.is_multiple_of(width) {
-        return (0..width).map(|j| lane(emitter, &at(group, j), extent, axis)).collect();
-    }
-    let groups = extent / width;
-    let clamped = emitter.indices.clamp(group, groups.saturating_sub(1));
-    let inside = (clamped != *group).then(|| format!("{} < {groups}u", emitter.position(group)));
-    let lane = |j: usize| {
-        let index = emitter.indices.unflatten(&at(&clamped, j), &axis.extents);
-        Lane { index, inside: inside.clone() }
-    };
-    (0..width).map(lane).collect()
-}
-
-/// The type of up to four neighbours.
-pub(super) fn chunk_type(width: usize) -> String {
-    if width == 1 { "f32".into() } else { format!("vec{width}<f32>") }
-}
-
-/// Up to four values as a vector.
-pub(super) fn vector(values: &[String]) -> String {
-    vector_of(values).unwrap_or_else(|| format!("{}({})", chunk_type(values.len()), values.join(", ")))
 }
 
 /// Writes the loop over the inner axis; returns the accumulators' names by row and group of four columns.
@@ -221,60 +149,4 @@ fn step(
             emitter.line(&format!("{name} = fma(vec4<f32>({value}), {vector}, {name});"));
         }
     }
-}
-
-/// Stores everything that is made from up to four neighbouring results.
-pub(super) fn write_chunk(
-    emitter: &mut Emitter<'_>,
-    product: &Product,
-    kernel: &Kernel,
-    batch: &[Index],
-    row: &Lane,
-    columns: &[Lane],
-    accumulator: &str,
-) {
-    let mut positions = vec![];
-    for (column, component) in columns.iter().zip(COMPONENTS) {
-        let parts: [(&Axis, &[Index]); 3] =
-            [(&product.batch, batch), (&product.rows, &row.index), (&product.columns, &column.index)];
-        let index = product.index(&product.out, &parts);
-        let text = if columns.len() == 1 { accumulator.into() } else { format!("{accumulator}.{component}") };
-        let text = match product.dtype {
-            DType::F32 => text,
-            dtype => format!("{}({text})", register_type(dtype)),
-        };
-        // Lanes beyond the end share the position of the last one, and its value.
-        let depth = emitter.depth();
-        emitter.know(product.node, &index, Value { text, depth });
-        positions.push(index);
-    }
-    emitter.prepare(&kernel.stores, &positions);
-    for &node in &kernel.stores {
-        if columns.iter().all(|column| column.inside == columns[0].inside) {
-            write_if(emitter, node, &positions, row.inside.iter().chain(&columns[0].inside));
-            continue;
-        }
-        for (column, position) in columns.iter().zip(&positions) {
-            write_if(emitter, node, std::slice::from_ref(position), row.inside.iter().chain(&column.inside));
-        }
-    }
-}
-
-fn write_if<'c>(
-    emitter: &mut Emitter<'_>,
-    node: NodeId,
-    positions: &[Vec<Index>],
-    conditions: impl Iterator<Item = &'c String>,
-) {
-    let conditions: Vec<&str> = conditions.map(String::as_str).collect();
-    if conditions.is_empty() {
-        emitter.store(node, positions);
-        return;
-    }
-    emitter.open();
-    emitter.store(node, positions);
-    let text = emitter.close();
-    emitter.line(&format!("if ({}) {{", conditions.join(" && ")));
-    emitter.block(&text);
-    emitter.line("}");
 }

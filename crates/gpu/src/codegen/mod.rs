@@ -7,6 +7,7 @@ mod map;
 mod operators;
 mod packed;
 mod product;
+mod results;
 mod row;
 mod subgroup;
 mod tiled;

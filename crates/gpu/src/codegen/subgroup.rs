@@ -3,11 +3,13 @@
 //! each and handed to all by `subgroupShuffle`, which is an ordinary vector instruction there, while every
 //! load is a loop over lanes (`docs/decisions.md`).
 
+use std::collections::BTreeSet;
+
 use wgrad_core::DType;
 
-use super::contract::{Lane, chunk_type, lane, lanes, vector, write_chunk};
 use super::emit::Emitter;
 use super::product::Product;
+use super::results::{Lane, Results, chunk_type, lanes, vector};
 use super::{Body, Shaping};
 use crate::plan::index::Index;
 use crate::plan::{Kernel, Plan};
@@ -25,7 +27,7 @@ struct Cut {
     inner: usize,
 }
 
-/// Cycles of a load of four neighbours, of one element, and of one operation on all lanes.
+/// Cycles of a load of four neighbours and of one element, where an operation on all lanes takes one.
 const WIDE: usize = 80;
 const NARROW: usize = 45;
 /// Cycles that compiling one operation is worth: a third of a millisecond, over five hundred runs.
@@ -34,6 +36,12 @@ const COMPILE: usize = 1800;
 const ENOUGH_TASKS: usize = 16;
 /// The most operations in the body of the loop.
 const LARGEST: usize = 1152;
+/// The most iterations of the loop: llvmpipe ends an invocation silently after 65,535 in all.
+const ITERATIONS: usize = 60_000;
+/// Bytes of workgroup memory that WebGPU guarantees.
+const WORKGROUP_MEMORY: usize = 16 << 10;
+/// Accumulators that stay in registers.
+const REGISTERS: usize = 24;
 
 struct Tiles {
     rows: usize,
@@ -46,6 +54,31 @@ impl Cut {
         let rows = product.rows.len().div_ceil(self.rows);
         let columns = product.columns.len().div_ceil(self.columns * lanes);
         Tiles { rows, columns, tasks: product.batch.len() * rows * columns }
+    }
+
+    /// Multiplications of a lane in one step of the loop.
+    fn operations(&self) -> usize {
+        self.rows * self.columns * self.inner
+    }
+
+    /// Whether it fits the adapter, and lanes that load several rows each fill the tile.
+    fn is_sensible(&self, k: usize, lanes: usize) -> bool {
+        (self.rows_per_lane == 1 || self.rows == lanes * self.rows_per_lane)
+            && (self.rows == 1 || self.operations() <= LARGEST)
+            && k / self.inner <= ITERATIONS
+            && 4 * lanes * self.rows * self.columns <= WORKGROUP_MEMORY
+    }
+
+    /// Cycles of the whole contraction, and what compiling it is worth.
+    fn cost(&self, product: &Product, lanes: usize, loads: usize, behind: usize) -> usize {
+        let (results, operations) = (self.rows * self.columns, self.operations());
+        // Accumulators beyond the registers are loaded and stored once a step.
+        let spilled = if results > REGISTERS { results } else { 0 };
+        let shuffles = self.rows * self.inner / 2;
+        let steps = product.inner.len().div_ceil(self.inner).max(1);
+        let tasks = self.tiles(product, lanes).tasks.next_multiple_of(2).max(ENOUGH_TASKS);
+        tasks * (steps * (operations + spilled + shuffles + loads) + results * (behind + NARROW))
+            + COMPILE * (operations + shuffles + loads / 2)
     }
 }
 
@@ -70,86 +103,52 @@ pub(super) fn write(
     if u64::from(shaping.max_groups) < tasks as u64 {
         emitter.line(&format!("if (group >= {tasks}u) {{ return; }}"));
     }
-    let rows: Vec<Lane> = (0..cut.rows)
-        .map(|r| {
-            let position = tile.row.times(cut.rows as i64).offset(r as i64);
-            lane(emitter, &position, product.rows.len(), &product.rows)
-        })
-        .collect();
     let accumulators = tile.accumulate(emitter, product);
-    // The loads of what follows are written out for every row; more than a few operations go into a loop.
-    let mut globals = String::new();
-    if emitter.inlined(kernel) * cut.rows * cut.columns <= UNROLLED {
-        for (row, accumulators) in rows.iter().zip(&accumulators) {
-            for (columns, accumulator) in tile.columns.chunks(4).zip(accumulators) {
-                write_chunk(emitter, product, kernel, &tile.batch, row, columns, accumulator);
-            }
-        }
-    } else {
-        globals = tile.write_in_a_loop(emitter, product, kernel, &accumulators);
-    }
+    let results = Results {
+        product,
+        kernel,
+        batch: &tile.batch,
+        first_row: tile.row.times(cut.rows as i64),
+        columns: &tile.columns,
+        workgroup: size,
+    };
+    let globals = results.write(emitter, &accumulators);
     Body { text: emitter.finish(), globals, workgroup: size as u32, groups: tasks as u64, subgroup: true }
 }
 
-/// The most operations, over all results of a tile, that are written out behind the loop.
-const UNROLLED: usize = 256;
-
-/// The cheapest of all sensible cuts, by a model of what loads and operations cost.
+/// The cheapest of all sensible cuts, by a model of what loads and operations cost. `behind` is the number of
+/// operations on each result.
 fn choose(plan: &Plan, kernel: &Kernel, product: &Product, size: usize, behind: usize) -> Cut {
-    let (m, k) = (product.rows.len(), product.inner.len());
-    let mut inner: Vec<usize> = trailing(&product.inner.extents);
-    inner.extend((2..=8).filter(|u| k.is_multiple_of(*u)));
-    inner.push(4);
-    inner.retain(|&u| u <= k.max(1));
-    if inner.is_empty() {
-        inner.push(1);
-    }
-    let mut columns = trailing(&product.columns.extents);
-    columns.extend([4, 1]);
-    inner.sort_unstable();
-    inner.dedup();
-    columns.sort_unstable();
-    columns.dedup();
+    let k = product.inner.len();
+    let divisors = (2..=8).filter(|steps| k.is_multiple_of(*steps)).chain([4, 1]);
+    let steps =
+        trailing(&product.inner.extents).into_iter().chain(divisors).filter(|&steps| steps <= k.max(1));
+    let widths: BTreeSet<usize> = trailing(&product.columns.extents).into_iter().chain([4, 1]).collect();
     let heights = [1, 2, 4, 8, 16, 32];
-    let tallest = heights.into_iter().find(|&rows| rows >= m).unwrap_or(32);
-    let mut best: Option<(usize, Cut)> = None;
-    for &inner in &inner {
-        let row_loads = [1, 4].map(|per_lane| {
-            let cut = Cut { rows: size * per_lane, rows_per_lane: per_lane, columns: 1, inner };
-            (per_lane, probe(plan, kernel, product, cut, size).rows)
+    let tallest = heights.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(32);
+    let mut best = (usize::MAX, Cut { rows: 1, rows_per_lane: 1, columns: 1, inner: 1 });
+    for inner in steps.collect::<BTreeSet<usize>>() {
+        // What a step costs to load: for one slot of rows in either order, and for each width.
+        let slot = [1, 4].map(|rows_per_lane| {
+            let cut = Cut { rows: size * rows_per_lane, rows_per_lane, columns: 1, inner };
+            probe(plan, kernel, product, cut, size).rows
         });
-        for &columns in &columns {
+        for &columns in &widths {
             let cut = Cut { rows: size, rows_per_lane: 1, columns, inner };
-            let column_loads = probe(plan, kernel, product, cut, size).columns;
+            let of_columns = probe(plan, kernel, product, cut, size).columns;
             for rows in heights.into_iter().filter(|&rows| rows <= tallest) {
-                for (per_lane, loads) in row_loads {
-                    if per_lane > 1 && rows != size * per_lane {
-                        continue;
-                    }
-                    let cut = Cut { rows, rows_per_lane: per_lane, columns, inner };
-                    let row_loads = loads * rows.div_ceil(size * per_lane);
-                    let operations = rows * columns * inner;
-                    if operations > LARGEST && rows > 1 {
-                        continue;
-                    }
-                    // Accumulators beyond the registers are loaded and stored once a step.
-                    let spilled = if rows * columns > 24 { rows * columns } else { 0 };
-                    let shuffles = rows * inner / 2;
-                    let step = operations + spilled + shuffles + row_loads + column_loads;
-                    let steps = k.div_ceil(inner).max(1);
-                    let results = rows * columns * (behind + NARROW);
-                    let tasks = cut.tiles(product, size).tasks;
-                    let cost = tasks.next_multiple_of(if tasks < ENOUGH_TASKS { ENOUGH_TASKS } else { 2 })
-                        * (steps * step + results)
-                        + COMPILE * (operations + shuffles + (row_loads + column_loads) / 2);
-                    if best.is_none_or(|(least, _)| cost < least) {
-                        best = Some((cost, cut));
+                for (rows_per_lane, slot) in [1, 4].into_iter().zip(slot) {
+                    let cut = Cut { rows, rows_per_lane, columns, inner };
+                    let loads = slot * rows.div_ceil(size * rows_per_lane) + of_columns;
+                    let cost = cut.cost(product, size, loads, behind);
+                    if cut.is_sensible(k, size) && cost < best.0 {
+                        best = (cost, cut);
                     }
                 }
             }
         }
     }
-    best.map_or(Cut { rows: 1, rows_per_lane: 1, columns: 4, inner: 1 }, |(_, cut)| cut)
+    best.1
 }
 
 /// Products of the innermost extents, where they are small enough to be written out.
@@ -325,45 +324,6 @@ impl Tile {
                 emitter.line(&format!("{name} = {sum};"));
             }
         }
-    }
-
-    /// The same for all rows, written once; returns declarations. Accumulators wait in workgroup memory, where
-    /// each lane reads what it wrote itself: compilers take seconds for an array in registers whose index they
-    /// do not know.
-    fn write_in_a_loop(
-        &self,
-        emitter: &mut Emitter<'_>,
-        product: &Product,
-        kernel: &Kernel,
-        accumulators: &[Vec<String>],
-    ) -> String {
-        let (rows, size) = (self.cut.rows, self.size);
-        let mut globals = String::new();
-        let tiles: Vec<String> = self.columns.chunks(4).map(|_| emitter.name("tile")).collect();
-        for (at, (tile, columns)) in tiles.iter().zip(self.columns.chunks(4)).enumerate() {
-            let kind = chunk_type(columns.len());
-            globals.push_str(&format!("var<workgroup> {tile}: array<{kind}, {}>;\n", rows * size));
-            for (row, accumulators) in accumulators.iter().enumerate() {
-                emitter.line(&format!("{tile}[{}u + lid] = {};", row * size, accumulators[at]));
-            }
-        }
-        emitter.open();
-        let depth = emitter.depth();
-        let name = emitter.name("r");
-        let (atom, r) = emitter.indices.named_var(rows, depth);
-        emitter.define(atom, &name);
-        let position = emitter.indices.add(&self.row.times(rows as i64), &r);
-        let row = lane(emitter, &position, product.rows.len(), &product.rows);
-        for (tile, columns) in tiles.iter().zip(self.columns.chunks(4)) {
-            let accumulator = emitter.name("acc");
-            emitter.line(&format!("let {accumulator} = {tile}[{name} * {size}u + lid];"));
-            write_chunk(emitter, product, kernel, &self.batch, &row, columns, &accumulator);
-        }
-        let text = emitter.close();
-        emitter.line(&format!("for (var {name} = 0u; {name} < {rows}u; {name}++) {{"));
-        emitter.block(&text);
-        emitter.line("}");
-        globals
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a recording to kernels: each pass takes a plan's parts and returns more of them.
 //!
-//! simplify → [`lower`] → simplify → [`fuse`] (what is stored, which nodes share a kernel) → [`pack`] (which
+//! simplify → [`lower`] → simplify → `store` (what is stored) → [`fuse`] (which nodes share a kernel) → [`pack`] (which
 //! kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places). Nothing here knows WGSL or wgpu.
 
 pub mod explain;
@@ -10,6 +10,7 @@ pub mod lower;
 pub mod memory;
 pub mod pack;
 pub mod schedule;
+mod store;
 pub mod views;
 
 use std::ops::Range;

@@ -13,13 +13,13 @@ const BEST: &str = "best.safetensors";
 
 /// A directory that checkpoints are kept in, as `step-0000000120.safetensors` and `best.safetensors`.
 ///
-/// ```no_run
-/// # use wgrad_train::{Checkpoint, Checkpoints};
-/// # fn next_checkpoint() -> Checkpoint { unimplemented!() }
-/// let checkpoints = Checkpoints::new("run").keep(3);
-/// checkpoints.save(&next_checkpoint())?; // the oldest of four goes once this one is on disk
-/// let last = checkpoints.latest()?.map(|found| found.checkpoint);
-/// # Ok::<(), wgrad_train::CheckpointError>(())
+/// ```
+/// use wgrad_train::{Checkpoint, CheckpointError, Checkpoints};
+/// fn keep(checkpoint: &Checkpoint) -> Result<Option<Checkpoint>, CheckpointError> {
+///     let checkpoints = Checkpoints::new("run").keep(3);
+///     checkpoints.save(checkpoint)?; // the oldest of four goes once this one is on disk
+///     Ok(checkpoints.latest()?.map(|found| found.checkpoint))
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Checkpoints {

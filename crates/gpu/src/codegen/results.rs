@@ -1,0 +1,183 @@
+//! The results of a tile of a contraction: where they are, and everything that is made from them behind the
+//! loop, written out or, where that is long, in a loop over the tile's rows.
+
+use wgrad_core::{DType, NodeId};
+
+use super::emit::{Emitter, Value, register_type, vector_of};
+use super::product::{Axis, Product};
+use crate::plan::Kernel;
+use crate::plan::index::Index;
+
+/// The most operations, over all results of a tile, that are written out behind the loop; more are written
+/// once, in a loop of their own. Compilers take seconds for thousands of lines.
+const UNROLLED: usize = 256;
+
+const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+
+/// A lane's position along a composite axis and, for lanes that may lie beyond the end, the condition
+/// under which they do not.
+pub(super) struct Lane {
+    pub(super) index: Vec<Index>,
+    inside: Option<String>,
+}
+
+/// One position along an axis, clamped to it.
+pub(super) fn lane(emitter: &mut Emitter<'_>, position: &Index, extent: usize, axis: &Axis) -> Lane {
+    let clamped = emitter.indices.clamp(position, extent.saturating_sub(1));
+    let inside = (clamped != *position).then(|| format!("{} < {extent}u", emitter.position(position)));
+    Lane { index: emitter.indices.unflatten(&clamped, &axis.extents), inside }
+}
+
+/// A group of neighbours, clamped as a whole where the extent allows, so that they stay aligned.
+pub(super) fn lanes(
+    emitter: &mut Emitter<'_>,
+    group: &Index,
+    width: usize,
+    extent: usize,
+    axis: &Axis,
+) -> Vec<Lane> {
+    let at = |group: &Index, j: usize| group.times(width as i64).offset(j as i64);
+    if !extent.is_multiple_of(width) {
+        return (0..width).map(|j| lane(emitter, &at(group, j), extent, axis)).collect();
+    }
+    let groups = extent / width;
+    let clamped = emitter.indices.clamp(group, groups.saturating_sub(1));
+    let inside = (clamped != *group).then(|| format!("{} < {groups}u", emitter.position(group)));
+    let lane = |j: usize| {
+        let index = emitter.indices.unflatten(&at(&clamped, j), &axis.extents);
+        Lane { index, inside: inside.clone() }
+    };
+    (0..width).map(lane).collect()
+}
+
+/// The type of up to four neighbours.
+pub(super) fn chunk_type(width: usize) -> String {
+    if width == 1 { "f32".into() } else { format!("vec{width}<f32>") }
+}
+
+/// Up to four values as a vector.
+pub(super) fn vector(values: &[String]) -> String {
+    vector_of(values).unwrap_or_else(|| format!("{}({})", chunk_type(values.len()), values.join(", ")))
+}
+
+/// A tile whose accumulators are complete.
+pub(super) struct Results<'a> {
+    pub(super) product: &'a Product,
+    pub(super) kernel: &'a Kernel,
+    pub(super) batch: &'a [Index],
+    /// The position of the tile's first row.
+    pub(super) first_row: Index,
+    /// The columns of an invocation; neighbours make chunks of four.
+    pub(super) columns: &'a [Lane],
+    /// Invocations of a workgroup, which number themselves `lid`.
+    pub(super) workgroup: usize,
+}
+
+impl Results<'_> {
+    /// Writes everything that is made from the accumulators, named by row and chunk of columns; returns
+    /// declarations that the kernel needs.
+    pub(super) fn write(&self, emitter: &mut Emitter<'_>, accumulators: &[Vec<String>]) -> String {
+        let results = accumulators.len() * self.columns.len();
+        if emitter.inlined(self.kernel) * results > UNROLLED {
+            return self.write_in_a_loop(emitter, accumulators);
+        }
+        for (row, accumulators) in accumulators.iter().enumerate() {
+            let row = self.row(emitter, &Index::constant(row));
+            for (columns, accumulator) in self.columns.chunks(4).zip(accumulators) {
+                self.write_chunk(emitter, &row, columns, accumulator);
+            }
+        }
+        String::new()
+    }
+
+    fn row(&self, emitter: &mut Emitter<'_>, row: &Index) -> Lane {
+        let position = emitter.indices.add(&self.first_row, row);
+        lane(emitter, &position, self.product.rows.len(), &self.product.rows)
+    }
+
+    /// The same for all rows, written once. Accumulators wait in workgroup memory, where each invocation reads
+    /// what it wrote itself: compilers take seconds for an array in registers whose index they do not know.
+    fn write_in_a_loop(&self, emitter: &mut Emitter<'_>, accumulators: &[Vec<String>]) -> String {
+        let (rows, workgroup) = (accumulators.len(), self.workgroup);
+        let mut globals = String::new();
+        let tiles: Vec<String> = self.columns.chunks(4).map(|_| emitter.name("tile")).collect();
+        for (at, (tile, columns)) in tiles.iter().zip(self.columns.chunks(4)).enumerate() {
+            let kind = chunk_type(columns.len());
+            globals.push_str(&format!("var<workgroup> {tile}: array<{kind}, {}>;\n", rows * workgroup));
+            for (row, accumulators) in accumulators.iter().enumerate() {
+                emitter.line(&format!("{tile}[{}u + lid] = {};", row * workgroup, accumulators[at]));
+            }
+        }
+        emitter.open();
+        let depth = emitter.depth();
+        let name = emitter.name("r");
+        let (atom, r) = emitter.indices.named_var(rows, depth);
+        emitter.define(atom, &name);
+        let row = self.row(emitter, &r);
+        for (tile, columns) in tiles.iter().zip(self.columns.chunks(4)) {
+            let accumulator = emitter.name("acc");
+            emitter.line(&format!("let {accumulator} = {tile}[{name} * {workgroup}u + lid];"));
+            self.write_chunk(emitter, &row, columns, &accumulator);
+        }
+        let text = emitter.close();
+        emitter.line(&format!("for (var {name} = 0u; {name} < {rows}u; {name}++) {{"));
+        emitter.block(&text);
+        emitter.line("}");
+        globals
+    }
+
+    /// Stores everything that is made from up to four neighbouring results.
+    fn write_chunk(&self, emitter: &mut Emitter<'_>, row: &Lane, columns: &[Lane], accumulator: &str) {
+        let Self { product, kernel, batch, .. } = self;
+        let mut positions = vec![];
+        for (column, component) in columns.iter().zip(COMPONENTS) {
+            let parts: [(&Axis, &[Index]); 3] =
+                [(&product.batch, batch), (&product.rows, &row.index), (&product.columns, &column.index)];
+            let index = product.index(&product.out, &parts);
+            let text =
+                if columns.len() == 1 { accumulator.into() } else { format!("{accumulator}.{component}") };
+            let text = match product.dtype {
+                DType::F32 => text,
+                dtype => format!("{}({text})", register_type(dtype)),
+            };
+            // Lanes beyond the end share the position of the last one, and its value.
+            let depth = emitter.depth();
+            emitter.know(product.node, &index, Value { text, depth });
+            positions.push(index);
+        }
+        emitter.prepare(&kernel.stores, &positions);
+        for &node in &kernel.stores {
+            if columns.iter().all(|column| column.inside == columns[0].inside) {
+                write_if(emitter, node, &positions, row.inside.iter().chain(&columns[0].inside));
+                continue;
+            }
+            for (column, position) in columns.iter().zip(&positions) {
+                write_if(
+                    emitter,
+                    node,
+                    std::slice::from_ref(position),
+                    row.inside.iter().chain(&column.inside),
+                );
+            }
+        }
+    }
+}
+
+fn write_if<'c>(
+    emitter: &mut Emitter<'_>,
+    node: NodeId,
+    positions: &[Vec<Index>],
+    conditions: impl Iterator<Item = &'c String>,
+) {
+    let conditions: Vec<&str> = conditions.map(String::as_str).collect();
+    if conditions.is_empty() {
+        emitter.store(node, positions);
+        return;
+    }
+    emitter.open();
+    emitter.store(node, positions);
+    let text = emitter.close();
+    emitter.line(&format!("if ({}) {{", conditions.join(" && ")));
+    emitter.block(&text);
+    emitter.line("}");
+}

@@ -2,12 +2,13 @@
 //!
 //! The modules stand in the order that data passes through them: [`plan`] (which kernels, in which order,
 //! where in memory) → [`codegen`] (WGSL) → [`program`] (pipelines, bind groups) → [`run`] (one submission
-//! a step). [`state`] holds variables, [`staging`] the batches on their way to the device, [`profile`] times
-//! kernels.
+//! a step). [`compile`] leads through all but the last; [`state`] holds variables, [`staging`] the batches on their
+//! way to the device, [`profile`] times kernels.
 
 pub mod adapter;
 mod bind;
 pub mod codegen;
+pub mod compile;
 pub mod device;
 pub mod error;
 pub mod peaks;
@@ -20,6 +21,7 @@ pub mod state;
 
 pub use adapter::{AdapterInfo, AdapterKind};
 pub use codegen::{Shaping, Tile};
+pub use compile::Compiler;
 pub use device::{Counters, Gpu, Options};
 pub use error::Error;
 pub use peaks::Peaks;

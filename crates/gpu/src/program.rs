@@ -4,14 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use wgrad_core::batch::{Batch, BatchAllocator, Layout};
-use wgrad_core::simplify::simplify;
-use wgrad_core::{Array, DType, Graph, Mode, NodeId, Op, Recording, Tensor, TensorSpec, Var};
+use wgrad_core::{Array, Op, Recording, Tensor, TensorSpec};
 
-use crate::codegen::{self, Bound, Source};
+use crate::codegen::{Bound, Source};
 use crate::device::{Gpu, Pipeline};
 use crate::error::Error;
-use crate::plan::fuse::{Budget, fuse};
-use crate::plan::{Place, Plan, lower, memory, schedule};
+use crate::plan::{Place, Plan};
 use crate::run::Reader;
 use crate::staging::{Ring, Shared};
 
@@ -84,84 +82,7 @@ pub struct Program {
 }
 
 impl Gpu {
-    /// Records a graph and compiles it. The closure returns the outputs; a mistake made while recording is
-    /// returned with its place in the user's code. In [`Mode::Train`] every run adds one to the state's
-    /// step.
-    pub fn compile<O: AsRef<[Tensor]>>(
-        &self,
-        mode: Mode,
-        record: impl FnOnce(&Graph) -> O,
-    ) -> Result<Program, Error> {
-        let graph = Graph::new(mode);
-        let outputs = record(&graph);
-        if mode == Mode::Train {
-            let step = graph.var(&Var::step());
-            graph.assign(&Var::step(), &(&step + graph.scalar(1.0, DType::U32)));
-        }
-        let outputs = outputs.as_ref();
-        if let Some(foreign) = outputs.iter().find(|output| !output.graph().same(&graph)) {
-            foreign.fail("compile", "this output was recorded in another graph");
-            foreign.graph().recording().check()?;
-        }
-        let outputs: Vec<NodeId> = outputs.iter().map(Tensor::id).collect();
-        self.compile_recording(&graph.recording(), &outputs)
-    }
-
-    /// Compiles a finished recording.
-    pub fn compile_recording(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Program, Error> {
-        recording.check()?;
-        let plan = self.plan(recording, outputs)?;
-        self.check_limits(&plan)?;
-        let shaping = self.shaping();
-        let sources: Vec<Source> = plan
-            .steps
-            .iter()
-            .map(|step| codegen::generate(&plan, &plan.kernels[step.clone()], &shaping))
-            .collect::<Result<_, _>>()?;
-        let dispatches = sources
-            .iter()
-            .map(|source| {
-                let pipeline = self.pipeline(&source.wgsl, source.bindings.len())?;
-                Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
-        self.assemble(recording, plan, sources, dispatches)
-    }
-
-    /// Plans a recording without compiling anything.
-    pub fn plan(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Plan, Error> {
-        let simple = simplify(recording, outputs);
-        let subgroup = self.shaping().subgroup.map(|size| size as usize);
-        let (lowered, outputs) =
-            lower::lower(&simple.recording, &simple.outputs, lower::Grain::new(subgroup));
-        lowered.check()?;
-        let simple = simplify(&lowered, &outputs);
-        let mut outputs = simple.outputs;
-        let recording = lower::own_assigned_values(simple.recording);
-        let recording = lower::own_read_values(recording, &mut outputs);
-        self.check_dtypes(&recording)?;
-        let mut roots = outputs.clone();
-        roots.extend(recording.assigns.iter().map(|(_, id)| *id));
-        roots.extend(recording.probes.iter().map(|(_, id)| *id));
-        let budget = Budget { bindings: self.bindings(), fuse: self.options().fuse, subgroup };
-        let fused = fuse(&recording, &roots, budget);
-        let schedule = schedule::schedule(&recording, fused, self.options().fuse);
-        Ok(memory::place(recording, outputs, schedule))
-    }
-
-    fn check_dtypes(&self, recording: &Recording) -> Result<(), Error> {
-        let has_half = self.inner.device.features().contains(wgpu::Features::SHADER_F16);
-        let half = recording.nodes.iter().find(|node| node.spec.dtype == DType::F16);
-        match half.filter(|_| !has_half) {
-            Some(node) => Err(Error::Unsupported {
-                adapter: self.info().name.clone(),
-                what: format!("f16, which `{}` at {} needs", node.op.name(), node.location),
-            }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_limits(&self, plan: &Plan) -> Result<(), Error> {
+    pub(crate) fn check_limits(&self, plan: &Plan) -> Result<(), Error> {
         let limits = self.inner.device.limits();
         let nodes = plan.recording.nodes.iter().zip(&plan.places);
         let mut stored: Vec<_> = nodes.filter(|(_, place)| place.is_some()).map(|(node, _)| node).collect();
@@ -194,7 +115,7 @@ impl Gpu {
         Ok(())
     }
 
-    fn assemble(
+    pub(crate) fn assemble(
         &self,
         recording: &Recording,
         plan: Plan,

@@ -1,0 +1,128 @@
+//! Compiles a recording: the passes of the plan, the WGSL of its kernels, their pipelines.
+
+use wgrad_core::simplify::simplify;
+use wgrad_core::{DType, Graph, Mode, NodeId, Recording, Tensor, Var};
+
+use crate::codegen::{self, Source};
+use crate::device::Gpu;
+use crate::error::Error;
+use crate::plan::fuse::{Budget, fuse};
+use crate::plan::{Plan, lower, memory, schedule};
+use crate::program::{Dispatch, Program};
+
+/// How one program is compiled. [`Gpu::compile`] is the short way to one with the defaults.
+///
+/// ```no_run
+/// use wgrad_core::{F32, Mode};
+/// use wgrad_gpu::Gpu;
+/// let gpu = Gpu::new()?;
+/// let program = gpu.compiler().compile(Mode::Eval, |g| [g.input("x", [3], F32).square()])?;
+/// # Ok::<(), wgrad_gpu::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a compiler does nothing until it compiles"]
+pub struct Compiler {
+    gpu: Gpu,
+}
+
+impl Gpu {
+    /// A compiler for this device, with the defaults.
+    pub fn compiler(&self) -> Compiler {
+        Compiler { gpu: self.clone() }
+    }
+
+    /// Records a graph and compiles it. The closure returns the outputs; a mistake made while recording is
+    /// returned with its place in the user's code. In [`Mode::Train`] every run adds one to the state's
+    /// step.
+    pub fn compile<O: AsRef<[Tensor]>>(
+        &self,
+        mode: Mode,
+        record: impl FnOnce(&Graph) -> O,
+    ) -> Result<Program, Error> {
+        self.compiler().compile(mode, record)
+    }
+
+    /// Compiles a finished recording.
+    pub fn compile_recording(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Program, Error> {
+        self.compiler().compile_recording(recording, outputs)
+    }
+}
+
+impl Compiler {
+    /// [`Gpu::compile`] with this compiler's choices.
+    pub fn compile<O: AsRef<[Tensor]>>(
+        &self,
+        mode: Mode,
+        record: impl FnOnce(&Graph) -> O,
+    ) -> Result<Program, Error> {
+        let graph = Graph::new(mode);
+        let outputs = record(&graph);
+        if mode == Mode::Train {
+            let step = graph.var(&Var::step());
+            graph.assign(&Var::step(), &(&step + graph.scalar(1.0, DType::U32)));
+        }
+        let outputs = outputs.as_ref();
+        if let Some(foreign) = outputs.iter().find(|output| !output.graph().same(&graph)) {
+            foreign.fail("compile", "this output was recorded in another graph");
+            foreign.graph().recording().check()?;
+        }
+        let outputs: Vec<NodeId> = outputs.iter().map(Tensor::id).collect();
+        self.compile_recording(&graph.recording(), &outputs)
+    }
+
+    /// Compiles a finished recording.
+    pub fn compile_recording(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Program, Error> {
+        recording.check()?;
+        let gpu = &self.gpu;
+        let plan = self.plan(recording, outputs)?;
+        gpu.check_limits(&plan)?;
+        let shaping = gpu.shaping();
+        let sources: Vec<Source> = plan
+            .steps
+            .iter()
+            .map(|step| codegen::generate(&plan, &plan.kernels[step.clone()], &shaping))
+            .collect::<Result<_, _>>()?;
+        let dispatches = sources
+            .iter()
+            .map(|source| {
+                let pipeline = gpu.pipeline(&source.wgsl, source.bindings.len())?;
+                Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        gpu.assemble(recording, plan, sources, dispatches)
+    }
+
+    /// Plans a recording without compiling anything.
+    pub fn plan(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Plan, Error> {
+        let gpu = &self.gpu;
+        let simple = simplify(recording, outputs);
+        let subgroup = gpu.shaping().subgroup.map(|size| size as usize);
+        let (lowered, outputs) =
+            lower::lower(&simple.recording, &simple.outputs, lower::Grain::new(subgroup));
+        lowered.check()?;
+        let simple = simplify(&lowered, &outputs);
+        let mut outputs = simple.outputs;
+        let recording = lower::own_assigned_values(simple.recording);
+        let recording = lower::own_read_values(recording, &mut outputs);
+        self.check_dtypes(&recording)?;
+        let mut roots = outputs.clone();
+        roots.extend(recording.assigns.iter().map(|(_, id)| *id));
+        roots.extend(recording.probes.iter().map(|(_, id)| *id));
+        let budget = Budget { bindings: gpu.bindings(), fuse: gpu.options().fuse, subgroup };
+        let fused = fuse(&recording, &roots, budget);
+        let schedule = schedule::schedule(&recording, fused, gpu.options().fuse);
+        Ok(memory::place(recording, outputs, schedule))
+    }
+
+    fn check_dtypes(&self, recording: &Recording) -> Result<(), Error> {
+        let has_half = self.gpu.inner.device.features().contains(wgpu::Features::SHADER_F16);
+        let half = recording.nodes.iter().find(|node| node.spec.dtype == DType::F16);
+        match half.filter(|_| !has_half) {
+            Some(node) => Err(Error::Unsupported {
+                adapter: self.gpu.info().name.clone(),
+                what: format!("f16, which `{}` at {} needs", node.op.name(), node.location),
+            }),
+            None => Ok(()),
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wgrad_data::DataError;
 use wgrad_gpu::State;
 
-use crate::{Ending, History, Scores};
+use crate::{ConfusionMatrix, Ending, History, Scores};
 
 /// How long the parts of a training took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Timing {
 pub struct Report {
     /// What was measured, epoch by epoch.
     pub history: History,
+    /// Of the last evaluation, where the objective measures one.
+    pub confusion: Option<ConfusionMatrix>,
     /// The trained parameters and everything else that training remembers.
     pub state: State,
     /// Where the time went.

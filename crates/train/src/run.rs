@@ -91,6 +91,7 @@ impl<'a> Run<'a> {
         drop(self.bar);
         Ok(Report {
             history: self.progress.history,
+            confusion: self.progress.confusion,
             state: self.state,
             timing: self.timing,
             stopped_early: ending == Ending::Patience,

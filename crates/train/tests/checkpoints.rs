@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use wgrad_core::{Array, Bool, F32, I32, Init, TensorSpec, U32, Vars};
 use wgrad_gpu::State;
 use wgrad_train::{
-    Checkpoint, CheckpointError, Checkpoints, EpochReport, History, Progress, Scores, Settings,
+    Checkpoint, CheckpointError, Checkpoints, ConfusionMatrix, EpochReport, History, Progress, Scores,
+    Settings,
 };
 use wgrad_weights::Weights;
 
@@ -49,6 +50,7 @@ fn progress() -> Progress {
         records: 544,
         time: Duration::from_nanos(1),
         history: History::new(vec![epoch]),
+        confusion: ConfusionMatrix::new(2, vec![1, 2, 3, u64::MAX]),
         settings: Settings { seed: u64::MAX, batch_size: 32, ..Settings::default() },
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::number;
-use crate::History;
+use crate::{ConfusionMatrix, History};
 
 /// What a training remembers beside its variables. Together they say exactly how it goes on: the order of
 /// records is a function of the seed and the epoch.
@@ -25,6 +25,8 @@ pub struct Progress {
     pub time: Duration,
     /// The epochs before.
     pub history: History,
+    /// Of the last evaluation, where one was measured.
+    pub confusion: Option<ConfusionMatrix>,
     /// What the settings were that the order of records and the updates depend on.
     pub settings: Settings,
 }

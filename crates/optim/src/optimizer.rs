@@ -140,6 +140,13 @@ pub trait Optimizer {
         });
     }
 
+    /// Records the learning rate of the next update (f32 scalar), as it is where no group says otherwise: for
+    /// a log.
+    #[track_caller]
+    fn learning_rate(&self, graph: &Graph, vars: &Vars) -> Tensor {
+        self.settings().rate.at(&graph.var(&update::counter(vars)))
+    }
+
     /// The weight decay λ: an L2 penalty in the gradient, or decoupled from it, as the optimizer defines.
     fn weight_decay(mut self, weight_decay: f64) -> Self
     where

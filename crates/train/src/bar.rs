@@ -46,10 +46,15 @@ impl Bar {
 
     /// An epoch has ended and been evaluated.
     pub(crate) fn finished(&self, epoch: &EpochReport) {
+        self.note(&epoch.to_string());
+    }
+
+    /// Writes a line.
+    pub(crate) fn note(&self, line: &str) {
         if self.shown && self.bar.is_hidden() {
-            eprintln!("{epoch}");
+            eprintln!("{line}");
         } else {
-            self.bar.println(epoch.to_string());
+            self.bar.println(line);
         }
     }
 }

@@ -10,12 +10,16 @@ use crate::{EpochReport, TrainError};
 /// One batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
+    /// Its number in the training, from 1.
+    pub step: u64,
     /// The number of its epoch, from 1.
     pub epoch: usize,
     /// Its number in the epoch, from 1.
     pub batch: usize,
     /// Its loss, before the update.
     pub loss: f64,
+    /// The learning rate of the update, as it is where no group of parameters has another.
+    pub learning_rate: f64,
 }
 
 /// What a callback answers: whether to go on.

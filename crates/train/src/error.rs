@@ -2,8 +2,8 @@
 
 use wgrad_data::DataError;
 
-use crate::CheckpointError;
 use crate::chart::ChartError;
+use crate::{CheckpointError, LogError};
 
 /// An error of [`Trainer::fit`](crate::Trainer::fit).
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum TrainError {
     /// The chart could not be written.
     #[error(transparent)]
     Chart(#[from] ChartError),
+    /// A log could not be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A checkpoint could not be written, or resumed from.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -44,6 +44,9 @@ pub struct EpochReport {
     pub test: Scores,
     /// How long training took, without the evaluation.
     pub time: Duration,
+    /// How long it waited for batches that were not ready.
+    #[serde(default)]
+    pub stalled: Duration,
     /// Training records per second.
     #[serde(with = "number")]
     pub samples_per_second: f64,

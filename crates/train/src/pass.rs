@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use wgrad_data::Loader;
 use wgrad_gpu::{Outputs, Program, State};
 
-use crate::{Scores, TrainError};
+use crate::metrics::Rule;
+use crate::objective::Measures;
+use crate::{ConfusionMatrix, Scores, Total, TrainError};
 
 /// How many steps may be under way before the oldest result is waited for: enough that the device never
 /// idles, few enough that an error shows soon.
@@ -15,47 +17,55 @@ const STEPS_AHEAD: usize = 8;
 pub(crate) struct Pass {
     pub(crate) program: Program,
     pub(crate) loader: Loader,
-    /// Names of the outputs behind the loss.
-    pub(crate) metrics: Vec<String>,
+    /// How its outputs become scores.
+    pub(crate) measures: Measures,
+    pub(crate) batch_size: usize,
 }
 
 impl Pass {
     /// Runs all batches, without any order of their own, and adds up their scores.
     pub(crate) fn run(&self, state: &mut State, tally: &mut Tally) -> Result<(), TrainError> {
         for (index, batch) in self.loader.epoch(0).enumerate() {
-            tally.push(self.program.run(state, batch?)?, self.loader.records(index));
-            tally.read(|_| Ok(()))?;
+            tally.push(self.program.run(state, batch?)?, self.loader.records(index), self.batch_size);
+            tally.read(|_, _| Ok(()))?;
         }
-        tally.finish(|_| Ok(()))
+        tally.finish(|_, _| Ok(()))
     }
 }
 
-/// Sums of loss and metrics over records, and the steps whose share is still to come.
+/// Totals of loss and metrics, and the steps whose share is still to come.
 pub(crate) struct Tally {
-    pub(crate) sums: Vec<f64>,
-    pub(crate) records: u64,
-    under_way: VecDeque<(Outputs, usize)>,
+    measures: Measures,
+    pub(crate) totals: Vec<Total>,
+    under_way: VecDeque<UnderWay>,
+}
+
+struct UnderWay {
+    outputs: Outputs,
+    /// How many records of the batch are not repeats, and how many there are.
+    records: usize,
+    batch_size: usize,
 }
 
 impl Tally {
-    /// Sums for a loss and so many metrics; those of an earlier part, where there was one.
-    pub(crate) fn new(metrics: usize, mut sums: Vec<f64>, records: u64) -> Self {
-        sums.resize(1 + metrics, 0.0);
-        Self { sums, records, under_way: VecDeque::new() }
+    /// Totals of what is measured; those of an earlier part, where there was one.
+    pub(crate) fn new(measures: &Measures, mut totals: Vec<Total>) -> Self {
+        totals.resize(measures.rules.len(), Total::default());
+        Self { measures: measures.clone(), totals, under_way: VecDeque::new() }
     }
 
-    /// Takes note of a step under way.
-    pub(crate) fn push(&mut self, outputs: Outputs, records: usize) {
-        self.under_way.push_back((outputs, records));
+    /// Takes note of a step under way, of a batch of `batch_size` of which `records` are not repeats.
+    pub(crate) fn push(&mut self, outputs: Outputs, records: usize, batch_size: usize) {
+        self.under_way.push_back(UnderWay { outputs, records, batch_size });
     }
 
     /// Adds what has arrived, and waits where too much is under way. `observe` sees each step's loss.
     pub(crate) fn read(
         &mut self,
-        mut observe: impl FnMut(f64) -> Result<(), TrainError>,
+        mut observe: impl FnMut(f64, &Outputs) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         while self.under_way.len() > STEPS_AHEAD
-            || self.under_way.front().is_some_and(|(first, _)| first.is_ready())
+            || self.under_way.front().is_some_and(|first| first.outputs.is_ready())
         {
             self.add_oldest(&mut observe)?;
         }
@@ -65,7 +75,7 @@ impl Tally {
     /// Waits for every step under way.
     pub(crate) fn finish(
         &mut self,
-        mut observe: impl FnMut(f64) -> Result<(), TrainError>,
+        mut observe: impl FnMut(f64, &Outputs) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         while !self.under_way.is_empty() {
             self.add_oldest(&mut observe)?;
@@ -75,21 +85,37 @@ impl Tally {
 
     fn add_oldest(
         &mut self,
-        observe: &mut impl FnMut(f64) -> Result<(), TrainError>,
+        observe: &mut impl FnMut(f64, &Outputs) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
-        let Some((outputs, records)) = self.under_way.pop_front() else { return Ok(()) };
-        let values =
-            (0..self.sums.len()).map(|index| outputs.scalar(index)).collect::<Result<Vec<_>, _>>()?;
-        // Each value is a mean over the batch.
-        self.sums.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value * records as f64);
-        self.records += records as u64;
-        observe(values[0])
+        let Some(UnderWay { outputs, records, batch_size }) = self.under_way.pop_front() else {
+            return Ok(());
+        };
+        for (index, (rule, total)) in self.measures.rules.iter().zip(&mut self.totals).enumerate() {
+            let values = outputs.get(index)?;
+            let rows = match rule {
+                Rule::Mean => records,
+                // A record may have several rows; what pads the batch comes last.
+                Rule::Rows(_) => values.shape().first().map_or(0, |rows| rows * records / batch_size),
+            };
+            rule.add(total, &values, rows);
+        }
+        observe(outputs.scalar(0)?, &outputs)
     }
 
-    /// The means over all records.
-    pub(crate) fn scores(&self, metrics: &[String]) -> Scores {
-        let mean = |sum: &f64| sum / self.records as f64;
-        let metrics = metrics.iter().cloned().zip(self.sums[1..].iter().map(mean)).collect();
-        Scores { loss: mean(&self.sums[0]), metrics }
+    /// The number of records so far.
+    pub(crate) fn records(&self) -> u64 {
+        self.totals[0].rows
+    }
+
+    /// Loss and metrics over all records.
+    pub(crate) fn scores(&self) -> Scores {
+        let loss = &self.totals[0];
+        let sum = loss.values.first().copied().unwrap_or(f64::NAN);
+        Scores { loss: sum / loss.rows as f64, metrics: self.measures.metrics(&self.totals) }
+    }
+
+    /// The confusion matrix, where one is measured.
+    pub(crate) fn confusion(&self) -> Option<ConfusionMatrix> {
+        self.measures.confusion(&self.totals)
     }
 }

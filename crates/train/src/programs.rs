@@ -2,11 +2,14 @@
 
 use wgrad_core::{Graph, Mode, Tensor, Vars};
 use wgrad_data::{Dataset, Loader, Subset};
-use wgrad_gpu::{Gpu, Program};
+use wgrad_gpu::{Error, Gpu, Program};
 use wgrad_optim::{Averaging, Optimizer};
 
 use crate::pass::Pass;
 use crate::{Objective, TrainError};
+
+/// The name under which a training step tells its learning rate.
+pub(crate) const LEARNING_RATE: &str = "wgrad.learning_rate";
 
 /// Everything that a training runs.
 pub(crate) struct Programs {
@@ -65,7 +68,8 @@ impl Recipe<'_> {
 
     fn pass(&self, mode: Mode, loader: Loader) -> Result<Pass, TrainError> {
         let layout = loader.layout();
-        let mut metrics = Vec::new();
+        let mut measures = None;
+        let batch_size = layout.fields()[0].spec.shape[0];
         let program = self.gpu.compile(mode, |graph: &Graph| {
             let inputs: Vec<Tensor> = layout
                 .fields()
@@ -76,19 +80,24 @@ impl Recipe<'_> {
                 Averaging::read(graph, self.vars);
             }
             let objective = (self.objective)(&inputs[0], &inputs[1]);
+            if mode == Mode::Train {
+                self.optimizer.learning_rate(graph, self.vars).probe(LEARNING_RATE);
+            }
             match mode {
                 Mode::Train if self.accumulate > 1 => self.optimizer.accumulate(objective.loss(), self.vars),
                 Mode::Train => self.optimizer.minimize(objective.loss(), self.vars),
                 Mode::Eval => {}
             }
-            metrics = objective.names().into_iter().map(String::from).collect();
-            objective.outputs()
+            let (outputs, found) = objective.measures(batch_size);
+            measures = Some(found);
+            outputs
         })?;
         let loader = loader.allocator(program.staging());
         let loader = match self.workers {
             Some(workers) => loader.workers(workers),
             None => loader,
         };
-        Ok(Pass { program, loader, metrics })
+        let measures = measures.ok_or_else(|| Error::Internal("nothing was recorded".into()))?;
+        Ok(Pass { program, loader, measures, batch_size })
     }
 }

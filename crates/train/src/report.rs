@@ -7,7 +7,7 @@ use std::time::Duration;
 use wgrad_data::DataError;
 use wgrad_gpu::State;
 
-use crate::{ConfusionMatrix, Ending, History, Scores};
+use crate::{ConfusionMatrix, Ending, History, LogError, Scores};
 
 /// How long the parts of a training took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Report {
     pub restored: Option<usize>,
     /// Training records that could not be read and were passed over, where the loader does so.
     pub skipped: Vec<DataError>,
+    /// Logs that could not be written to their end.
+    pub unlogged: Vec<LogError>,
     /// The checkpoint that training went on from.
     pub resumed_from: Option<PathBuf>,
 }
@@ -76,6 +78,7 @@ impl fmt::Display for Report {
             let s = if self.skipped.len() == 1 { "" } else { "s" };
             writeln!(f, "  data   {} bad record{s} passed over", self.skipped.len())?;
         }
+        self.unlogged.iter().try_for_each(|error| writeln!(f, "  {error}"))?;
         match self.history.last() {
             Some(last) => write!(f, "  train  {}\n  test   {}", last.train, last.test),
             None => Ok(()),

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use wgrad_core::batch::Batch;
-use wgrad_gpu::State;
+use wgrad_gpu::{Outputs, State};
 
 use crate::bar::Bar;
 use crate::interrupt::Interrupt;
+use crate::log::{EpochLog, Logs};
 use crate::pass::{Pass, Tally};
-use crate::programs::Programs;
+use crate::programs::{LEARNING_RATE, Programs};
 use crate::resume;
 use crate::stopping::Stopping;
 use crate::{Checkpoint, EpochReport, Progress, Report, StepReport, Timing, TrainError, Trainer};
@@ -39,6 +40,9 @@ pub(crate) struct Run<'a> {
     best: Option<Checkpoint>,
     interrupt: Option<Interrupt>,
     bar: Bar,
+    logs: Logs,
+    /// Of how much of the loader's waiting the progress knows.
+    stalled: Duration,
     timing: Timing,
     resumed: Option<resume::Resumed>,
 }
@@ -65,7 +69,8 @@ impl<'a> Run<'a> {
         let bar = Bar::new(trainer.progress, epochs, total, done, trainer.batch_size);
         let interrupt = trainer.checkpoints.is_some().then(Interrupt::listen);
         let timing = Timing { compile, ..Timing::default() };
-        let best = None;
+        let logs = trainer.open_logs(done, &programs.training.measures.names())?;
+        let (best, stalled) = (None, Duration::ZERO);
         Ok(Self {
             trainer,
             programs,
@@ -77,6 +82,8 @@ impl<'a> Run<'a> {
             best,
             interrupt,
             bar,
+            logs,
+            stalled,
             timing,
             resumed,
         })
@@ -88,6 +95,7 @@ impl<'a> Run<'a> {
         self.timing.stalled = self.programs.training.loader.stalled();
         // An interrupted training may go on; its state stays where it is.
         let restored = if ending == Ending::Interrupted { None } else { self.restore_best()? };
+        self.logs.flush(&self.bar);
         drop(self.bar);
         Ok(Report {
             history: self.progress.history,
@@ -98,6 +106,7 @@ impl<'a> Run<'a> {
             ending,
             restored,
             skipped: self.programs.training.loader.skipped(),
+            unlogged: self.logs.failed,
             resumed_from: self.resumed.map(|resumed| resumed.from),
         })
     }
@@ -133,19 +142,22 @@ impl<'a> Run<'a> {
             Steps::Part(ending) => return Ok(Some(ending)),
         };
         let start = Instant::now();
-        let metrics = &self.programs.training.metrics;
-        let test = evaluate(&self.programs.evaluation, &mut self.state, metrics.len())?.scores(metrics);
+        let test = evaluate(&self.programs.evaluation, &mut self.state)?;
         self.timing.evaluate += start.elapsed();
         let time = self.progress.time;
         let report = EpochReport {
             epoch: number,
-            train: tally.scores(metrics),
-            test,
+            train: tally.scores(),
+            test: test.scores(),
             time,
-            samples_per_second: tally.records as f64 / time.as_secs_f64().max(1e-9),
+            stalled: self.progress.stalled,
+            samples_per_second: tally.records() as f64 / time.as_secs_f64().max(1e-9),
         };
         self.bar.finished(&report);
+        let step = self.progress.epoch * self.batches + end;
+        self.logs.epoch(&EpochLog { step, report: &report, state: &self.state }, &self.bar);
         let stop = self.trainer.callbacks.epoch(&report, &mut self.state)? || stopped;
+        self.progress.confusion = test.confusion();
         self.close_epoch(report)?;
         Ok(stop.then_some(Ending::Callback))
     }
@@ -160,7 +172,8 @@ impl<'a> Run<'a> {
         let lowest = history.best().map_or(f64::INFINITY, |best| best.test.loss);
         history.push(report);
         let (epoch, settings) = (self.progress.epoch + 1, self.progress.settings);
-        self.progress = Progress { epoch, settings, history, ..Progress::default() };
+        let confusion = self.progress.confusion.take();
+        self.progress = Progress { epoch, settings, history, confusion, ..Progress::default() };
         let is_best = loss < lowest;
         if self.trainer.checkpoints.is_none() && !(is_best && self.trainer.restore_best) {
             return Ok(());
@@ -180,14 +193,14 @@ impl<'a> Run<'a> {
 
     /// Trains the batches of the epoch up to `end`, or until something asks to stop, which is saved.
     fn steps(&mut self, end: u64) -> Result<Steps, TrainError> {
-        let metrics = self.programs.training.metrics.len();
-        let mut tally = Tally::new(metrics, std::mem::take(&mut self.progress.sums), self.progress.records);
-        let mut observer = Observer::new(self.trainer, &self.progress);
+        let mut tally =
+            Tally::new(&self.programs.training.measures, std::mem::take(&mut self.progress.totals));
+        let mut observer = Observer::new(self.trainer, &self.progress, self.batches);
         let (first, mut start) = (self.progress.batch as usize, Instant::now());
         let batches = self.programs.training.loader.epoch_from(self.progress.epoch, first);
         for (index, batch) in (first..end as usize).zip(batches) {
             self.step(index, batch?, end, &mut tally)?;
-            tally.read(|loss| observer.see(loss, &mut self.bar))?;
+            tally.read(|loss, outputs| observer.see(loss, outputs, &mut self.bar, &mut self.logs))?;
             self.progress.batch = index as u64 + 1;
             let stop = match (observer.stop, self.interrupted()) {
                 (true, _) => Some(Ending::Callback),
@@ -198,7 +211,7 @@ impl<'a> Run<'a> {
             let due = stop.is_some() || (index + 1).is_multiple_of(every);
             // A whole epoch is evaluated before it is saved or stopped at.
             if due && self.progress.batch < end {
-                tally.finish(|loss| observer.see(loss, &mut self.bar))?;
+                tally.finish(|loss, outputs| observer.see(loss, outputs, &mut self.bar, &mut self.logs))?;
                 self.lap(&mut start);
                 self.save(&tally)?;
                 start = Instant::now();
@@ -207,15 +220,15 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        tally.finish(|loss| observer.see(loss, &mut self.bar))?;
+        tally.finish(|loss, outputs| observer.see(loss, outputs, &mut self.bar, &mut self.logs))?;
         self.lap(&mut start);
         Ok(Steps::Whole { tally, stopped: observer.stop })
     }
 
     /// One batch, and the update behind it if it is the last of several.
     fn step(&mut self, index: usize, batch: Batch, end: u64, tally: &mut Tally) -> Result<(), TrainError> {
-        let Pass { program, loader, .. } = &self.programs.training;
-        tally.push(program.run(&mut self.state, batch)?, loader.records(index));
+        let Pass { program, loader, batch_size, .. } = &self.programs.training;
+        tally.push(program.run(&mut self.state, batch)?, loader.records(index), *batch_size);
         let complete = (index + 1).is_multiple_of(self.trainer.accumulate) || index as u64 + 1 == end;
         if let Some(update) = self.programs.update.as_ref().filter(|_| complete) {
             update.run(&mut self.state, Batch::new())?;
@@ -229,13 +242,16 @@ impl<'a> Run<'a> {
         *start = Instant::now();
         self.progress.time += time;
         self.timing.train += time;
+        let stalled = self.programs.training.loader.stalled();
+        self.progress.stalled += stalled.saturating_sub(self.stalled);
+        self.stalled = stalled;
     }
 
     /// Saves within an epoch.
     fn save(&mut self, tally: &Tally) -> Result<(), TrainError> {
         if let Some(checkpoints) = &self.trainer.checkpoints {
-            self.progress.sums.clone_from(&tally.sums);
-            self.progress.records = tally.records;
+            self.logs.flush(&self.bar);
+            self.progress.totals.clone_from(&tally.totals);
             checkpoints.save(&Checkpoint::of(&self.state, &self.progress)?)?;
         }
         Ok(())
@@ -273,28 +289,41 @@ struct Observer<'a> {
     trainer: &'a Trainer,
     epoch: usize,
     batch: usize,
+    /// Batches of the epochs before.
+    before: u64,
     stop: bool,
 }
 
 impl<'a> Observer<'a> {
-    fn new(trainer: &'a Trainer, progress: &Progress) -> Self {
-        Self { trainer, epoch: progress.epoch as usize + 1, batch: progress.batch as usize, stop: false }
+    fn new(trainer: &'a Trainer, progress: &Progress, batches: u64) -> Self {
+        let (epoch, batch) = (progress.epoch as usize + 1, progress.batch as usize);
+        Self { trainer, epoch, batch, before: progress.epoch * batches, stop: false }
     }
 
-    fn see(&mut self, loss: f64, bar: &mut Bar) -> Result<(), TrainError> {
+    fn see(
+        &mut self,
+        loss: f64,
+        outputs: &Outputs,
+        bar: &mut Bar,
+        logs: &mut Logs,
+    ) -> Result<(), TrainError> {
         bar.step(loss);
         self.batch += 1;
+        let learning_rate = outputs.probe(LEARNING_RATE)?.item();
+        let step = self.before + self.batch as u64;
+        let report = StepReport { step, epoch: self.epoch, batch: self.batch, loss, learning_rate };
+        logs.step(&report, bar);
         if !loss.is_finite() && !self.trainer.allow_non_finite {
             return Err(TrainError::NonFinite { loss, batch: self.batch, epoch: self.epoch });
         }
-        let report = StepReport { epoch: self.epoch, batch: self.batch, loss };
         self.stop |= self.trainer.callbacks.step(&report)?;
         Ok(())
     }
 }
 
-fn evaluate(passes: &[Pass], state: &mut State, metrics: usize) -> Result<Tally, TrainError> {
-    let mut tally = Tally::new(metrics, vec![], 0);
+fn evaluate(passes: &[Pass], state: &mut State) -> Result<Tally, TrainError> {
+    // All passes are recorded by one closure, and measure alike.
+    let mut tally = Tally::new(&passes[0].measures, vec![]);
     passes.iter().try_for_each(|pass| pass.run(state, &mut tally))?;
     Ok(tally)
 }

@@ -10,10 +10,12 @@ use wgrad_optim::Optimizer;
 
 use crate::callback::{Callbacks, Verdict};
 use crate::length::Length;
+use crate::log::Target;
 use crate::programs::Recipe;
 use crate::run::Run;
 use crate::{
-    Checkpoints, EpochReport, Objective, Patience, Progress, Report, Settings, StepReport, TrainError, chart,
+    Checkpoints, EpochReport, Objective, Patience, Progress, Report, Settings, StepReport, TensorBoard,
+    TrainError, chart,
 };
 
 /// Trains the variables of a model with an optimizer.
@@ -44,13 +46,13 @@ use crate::{
 /// with the same bits as one that was not, as far as it depends on the state alone: what callbacks keep
 /// elsewhere is not saved.
 pub struct Trainer {
-    gpu: Gpu,
-    vars: Vars,
-    optimizer: Box<dyn Optimizer>,
+    pub(crate) gpu: Gpu,
+    pub(crate) vars: Vars,
+    pub(crate) optimizer: Box<dyn Optimizer>,
     pub(crate) length: Length,
     pub(crate) batch_size: usize,
     pub(crate) accumulate: usize,
-    seed: u64,
+    pub(crate) seed: u64,
     workers: Option<usize>,
     loader: Box<dyn Fn(Loader) -> Loader>,
     averages: bool,
@@ -64,6 +66,7 @@ pub struct Trainer {
     pub(crate) fall_back: bool,
     pub(crate) callbacks: Callbacks,
     chart: Option<PathBuf>,
+    pub(crate) logs: Vec<Target>,
 }
 
 impl Trainer {
@@ -90,6 +93,7 @@ impl Trainer {
             fall_back: false,
             callbacks: Callbacks::default(),
             chart: None,
+            logs: vec![],
         }
     }
 
@@ -240,6 +244,31 @@ impl Trainer {
     /// Leaves a [`chart`] of loss and metrics, as `.svg` or `.png`.
     pub fn chart(mut self, path: impl Into<PathBuf>) -> Self {
         self.chart = Some(path.into());
+        self
+    }
+
+    /// Writes event files for TensorBoard: loss and learning rate of every step, scores and times of every
+    /// epoch.
+    ///
+    /// A log that cannot be opened is an error before training begins. One that cannot be written later, on a
+    /// full disk say, is closed with a warning, told in [`Report::unlogged`], and training goes on: that holds
+    /// for every kind of log.
+    pub fn tensorboard(mut self, directory: impl Into<TensorBoard>) -> Self {
+        self.logs.push(Target::TensorBoard(directory.into()));
+        self
+    }
+
+    /// Writes a table with a row for every step and every epoch; fields that a row knows nothing of are empty.
+    /// A file that is there is replaced, unless the training is resumed: then rows up to its checkpoint stay.
+    pub fn csv(mut self, path: impl Into<PathBuf>) -> Self {
+        self.logs.push(Target::Csv(path.into()));
+        self
+    }
+
+    /// Writes a JSON object a line for every step (`"kind": "step"`) and every epoch (`"kind": "epoch"`), to a
+    /// file that is replaced or continued like that of [`Trainer::csv`].
+    pub fn json_lines(mut self, path: impl Into<PathBuf>) -> Self {
+        self.logs.push(Target::JsonLines(path.into()));
         self
     }
 

@@ -13,6 +13,7 @@ fn history(losses: &[(f64, f64)]) -> History {
         train: scores(train),
         test: scores(test),
         time: Duration::from_secs(1),
+        stalled: Duration::ZERO,
         samples_per_second: 1000.0,
     };
     History::new(losses.iter().enumerate().map(epoch).collect())

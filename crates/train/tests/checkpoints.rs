@@ -12,7 +12,7 @@ use wgrad_core::{Array, Bool, F32, I32, Init, TensorSpec, U32, Vars};
 use wgrad_gpu::State;
 use wgrad_train::{
     Checkpoint, CheckpointError, Checkpoints, ConfusionMatrix, EpochReport, History, Progress, Scores,
-    Settings,
+    Settings, Total,
 };
 use wgrad_weights::Weights;
 
@@ -41,14 +41,15 @@ fn progress() -> Progress {
         train: scores(1.0 / 3.0),
         test: scores(-f64::INFINITY),
         time: Duration::new(3, 141_592_653),
+        stalled: Duration::from_millis(7),
         samples_per_second: 1e300,
     };
     Progress {
         epoch: 1,
         batch: 17,
-        sums: vec![0.1 + 0.7, -0.0, f64::MIN_POSITIVE],
-        records: 544,
+        totals: vec![Total { values: vec![0.1 + 0.7, -0.0, f64::MIN_POSITIVE], rows: 544 }, Total::default()],
         time: Duration::from_nanos(1),
+        stalled: Duration::from_nanos(2),
         history: History::new(vec![epoch]),
         confusion: ConfusionMatrix::new(2, vec![1, 2, 3, u64::MAX]),
         settings: Settings { seed: u64::MAX, batch_size: 32, ..Settings::default() },
@@ -82,11 +83,11 @@ fn every_bit_comes_back() {
 
 #[test]
 fn a_loss_that_is_no_number_is_kept() {
-    let nan = Progress { sums: vec![f64::NAN], ..Progress::default() };
+    let nan = Progress { totals: vec![Total { values: vec![f64::NAN], rows: 1 }], ..Progress::default() };
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("nan.safetensors");
     Checkpoint::of(&state(1.0), &nan).unwrap().write(&path).unwrap();
-    assert!(Checkpoint::read(&path).unwrap().progress().sums[0].is_nan());
+    assert!(Checkpoint::read(&path).unwrap().progress().totals[0].values[0].is_nan());
 }
 
 /// What is said about a file, without its path.

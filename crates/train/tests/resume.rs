@@ -133,7 +133,7 @@ fn a_loss_that_is_no_number_ends_training_before_it_is_saved() {
     let TrainError::NonFinite { epoch: 1, batch, .. } = error else { panic!("{error}") };
     let last = Checkpoints::new(directory.path()).latest().unwrap().unwrap().checkpoint;
     assert_eq!(last.step(), batch as u64 - 1);
-    assert!(last.progress().sums.iter().all(|sum| sum.is_finite()));
+    assert!(last.progress().totals.iter().flat_map(|total| &total.values).all(|sum| sum.is_finite()));
     let report = net::fit_at(1e20, |trainer| trainer.epochs(1).allow_non_finite(true)).unwrap();
     assert!(!report.history.epochs()[0].train.loss.is_finite());
 }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::number;
-use crate::{ConfusionMatrix, History};
+use crate::{ConfusionMatrix, History, Total};
 
 /// What a training remembers beside its variables. Together they say exactly how it goes on: the order of
 /// records is a function of the seed and the epoch.
@@ -16,13 +15,12 @@ pub struct Progress {
     pub epoch: u64,
     /// The number of that batch in its epoch.
     pub batch: u64,
-    /// Sums of loss and metrics over the records of this epoch so far.
-    #[serde(with = "number::list")]
-    pub sums: Vec<f64>,
-    /// The number of those records.
-    pub records: u64,
+    /// What loss and metrics have added up over the records of this epoch so far.
+    pub totals: Vec<Total>,
     /// How long the training steps of this epoch have taken so far.
     pub time: Duration,
+    /// How long they have waited for batches.
+    pub stalled: Duration,
     /// The epochs before.
     pub history: History,
     /// Of the last evaluation, where one was measured.

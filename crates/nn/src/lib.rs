@@ -7,6 +7,7 @@
 
 mod activation;
 mod attention;
+pub mod augment;
 mod batch_norm;
 mod bilinear;
 mod blocks;

@@ -48,4 +48,4 @@ pub use schedule::{
 };
 pub use settings::{Group, Settings};
 pub use sgd::Sgd;
-pub use update::Parameter;
+pub use update::{Parameter, first_update};

@@ -18,7 +18,7 @@ pub struct Parameter<'a> {
     pub rate: Tensor,
     /// The weight decay λ.
     pub weight_decay: f64,
-    /// The number of this update (f32 scalar), 1 for the first.
+    /// The number of this update among the parameter's own (f32 scalar), 1 for the first.
     pub t: Tensor,
     recorder: &'a Recorder<'a>,
 }
@@ -93,6 +93,22 @@ pub(crate) fn counter(vars: &Vars) -> Var {
     vars.shared_slot("optim.step", TensorSpec::new(U32, []), Init::constant(0.0))
 }
 
+/// The slot of a parameter that holds the update, counted from 0, in which it begins to train: a u32 scalar.
+/// Where it is declared before the optimizer records, bias corrections count from there. A parameter that
+/// is unfrozen in the middle of a training needs it: its moments are zero then, whatever the others' are.
+///
+/// ```
+/// use wgrad_core::{Init, Vars};
+/// let vars = Vars::new();
+/// let weight = vars.var("weight", [3], Init::constant(0.0));
+/// assert_eq!(wgrad_optim::first_update(&vars, &weight).name(), "weight.first_update");
+/// ```
+pub fn first_update(vars: &Vars, parameter: &Var) -> Var {
+    vars.slot_of(FIRST, parameter, TensorSpec::new(U32, []), Init::constant(0.0))
+}
+
+const FIRST: &str = "first_update";
+
 /// Records the update of every parameter that has a gradient.
 pub(crate) fn record<O: Optimizer + ?Sized>(optimizer: &O, gradients: &[(Var, Tensor)], vars: &Vars) {
     let Some((_, first)) = gradients.first() else { return };
@@ -116,7 +132,12 @@ pub(crate) fn record<O: Optimizer + ?Sized>(optimizer: &O, gradients: &[(Var, Te
     let recorder = Recorder { graph, vars, applies };
     let counter = counter(vars);
     let count = graph.var(&counter);
-    let t = count.cast(F32) + 1.0;
+    let slots = vars.all();
+    let updates_of = |var: &Var| {
+        let name = format!("{}.{FIRST}", var.name());
+        let first = slots.iter().find(|slot| slot.name() == name);
+        first.map_or(count.clone(), |first| &count - graph.var(first))
+    };
     let mut updated = Vec::with_capacity(gradients.len());
     for (plan, (var, gradient)) in plans.iter().zip(&gradients) {
         let value = graph.var(var);
@@ -126,7 +147,7 @@ pub(crate) fn record<O: Optimizer + ?Sized>(optimizer: &O, gradients: &[(Var, Te
             gradient: if plan.maximize { -gradient } else { gradient.clone() },
             rate: rate(plan, &count),
             weight_decay: plan.weight_decay,
-            t: t.clone(),
+            t: updates_of(var).cast(F32) + 1.0,
             recorder: &recorder,
         };
         let new = match plan.optimizer {

@@ -23,6 +23,17 @@ pub enum TrainError {
     /// A checkpoint could not be written, or resumed from.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A schedule is to watch something that the objective does not measure.
+    #[error("`{metric}` is not measured; there are {known}")]
+    NotMeasured {
+        /// What it is to watch.
+        metric: String,
+        /// What there is.
+        known: String,
+    },
+    /// A pattern of parameters to unfreeze makes no sense.
+    #[error("unfreeze: {0}")]
+    Unfreeze(String),
     /// What a callback of the program said.
     #[error("a callback failed: {0}")]
     Callback(Box<dyn std::error::Error + Send + Sync>),

@@ -82,7 +82,7 @@ impl Objective {
             if matches!(rule, Rule::Rows(_)) && !values.dim(0).is_multiple_of(batch_size) {
                 let message =
                     format!("`{name}` needs a row for each of {batch_size} records, got {}", values.spec());
-                values.fail("metric", message);
+                values.graph().located(values.location(), || values.fail("metric", message));
             }
             let is_this = |at: &usize| outputs[*at].id() == values.id() && measures.rules[*at].is(rule);
             (1..outputs.len()).find(is_this).unwrap_or_else(|| {

@@ -1,6 +1,7 @@
 //! Programs with the loaders that feed them, and scores that are read back a few steps late.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use wgrad_data::Loader;
 use wgrad_gpu::{Outputs, Program, State};
@@ -18,7 +19,7 @@ pub(crate) struct Pass {
     pub(crate) program: Program,
     pub(crate) loader: Loader,
     /// How its outputs become scores.
-    pub(crate) measures: Measures,
+    pub(crate) measures: Arc<Measures>,
     pub(crate) batch_size: usize,
 }
 
@@ -26,7 +27,7 @@ impl Pass {
     /// Runs all batches, without any order of their own, and adds up their scores.
     pub(crate) fn run(&self, state: &mut State, tally: &mut Tally) -> Result<(), TrainError> {
         for (index, batch) in self.loader.epoch(0).enumerate() {
-            tally.push(self.program.run(state, batch?)?, self.loader.records(index), self.batch_size);
+            tally.push(self, self.program.run(state, batch?)?, index);
             tally.read(|_, _| Ok(()))?;
         }
         tally.finish(|_, _| Ok(()))
@@ -35,13 +36,14 @@ impl Pass {
 
 /// Totals of loss and metrics, and the steps whose share is still to come.
 pub(crate) struct Tally {
-    measures: Measures,
+    measures: Arc<Measures>,
     pub(crate) totals: Vec<Total>,
     under_way: VecDeque<UnderWay>,
 }
 
 struct UnderWay {
     outputs: Outputs,
+    measures: Arc<Measures>,
     /// How many records of the batch are not repeats, and how many there are.
     records: usize,
     batch_size: usize,
@@ -49,14 +51,15 @@ struct UnderWay {
 
 impl Tally {
     /// Totals of what is measured; those of an earlier part, where there was one.
-    pub(crate) fn new(measures: &Measures, mut totals: Vec<Total>) -> Self {
+    pub(crate) fn new(measures: &Arc<Measures>, mut totals: Vec<Total>) -> Self {
         totals.resize(measures.rules.len(), Total::default());
         Self { measures: measures.clone(), totals, under_way: VecDeque::new() }
     }
 
-    /// Takes note of a step under way, of a batch of `batch_size` of which `records` are not repeats.
-    pub(crate) fn push(&mut self, outputs: Outputs, records: usize, batch_size: usize) {
-        self.under_way.push_back(UnderWay { outputs, records, batch_size });
+    /// Takes note of a step under way: a pass's batch of a number.
+    pub(crate) fn push(&mut self, pass: &Pass, outputs: Outputs, index: usize) {
+        let (measures, records) = (pass.measures.clone(), pass.loader.records(index));
+        self.under_way.push_back(UnderWay { outputs, measures, records, batch_size: pass.batch_size });
     }
 
     /// Adds what has arrived, and waits where too much is under way. `observe` sees each step's loss.
@@ -87,10 +90,10 @@ impl Tally {
         &mut self,
         observe: &mut impl FnMut(f64, &Outputs) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
-        let Some(UnderWay { outputs, records, batch_size }) = self.under_way.pop_front() else {
+        let Some(UnderWay { outputs, measures, records, batch_size }) = self.under_way.pop_front() else {
             return Ok(());
         };
-        for (index, (rule, total)) in self.measures.rules.iter().zip(&mut self.totals).enumerate() {
+        for (index, (rule, total)) in measures.rules.iter().zip(&mut self.totals).enumerate() {
             let values = outputs.get(index)?;
             let rows = match rule {
                 Rule::Mean => records,

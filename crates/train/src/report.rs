@@ -38,6 +38,9 @@ pub struct Report {
     pub ending: Ending,
     /// The epoch that the state was taken back to, if it is not that of the last.
     pub restored: Option<usize>,
+    /// Updates that were not made because gradients were not finite, in the whole training: where the optimizer
+    /// has a [`LossScale`](wgrad_optim::LossScale). 0 without one.
+    pub skipped_updates: u64,
     /// Training records that could not be read and were passed over, where the loader does so.
     pub skipped: Vec<DataError>,
     /// Logs that could not be written to their end.
@@ -74,6 +77,9 @@ impl fmt::Display for Report {
             stalled.as_secs_f64(),
             evaluate.as_secs_f64(),
         )?;
+        if self.skipped_updates > 0 {
+            writeln!(f, "  health {} updates skipped, gradients were not finite", self.skipped_updates)?;
+        }
         if !self.skipped.is_empty() {
             let s = if self.skipped.len() == 1 { "" } else { "s" };
             writeln!(f, "  data   {} bad record{s} passed over", self.skipped.len())?;

@@ -6,10 +6,11 @@ use wgrad_core::batch::Batch;
 use wgrad_gpu::{Outputs, State};
 
 use crate::bar::Bar;
+use crate::feed::Turn;
 use crate::interrupt::Interrupt;
 use crate::log::{EpochLog, Logs};
 use crate::pass::{Pass, Tally};
-use crate::programs::{LEARNING_RATE, Programs};
+use crate::programs::{LEARNING_RATE, Programs, Recipe};
 use crate::resume;
 use crate::stopping::Stopping;
 use crate::{Checkpoint, EpochReport, Progress, Report, StepReport, Timing, TrainError, Trainer};
@@ -29,6 +30,7 @@ pub enum Ending {
 
 pub(crate) struct Run<'a> {
     trainer: &'a Trainer,
+    recipe: &'a Recipe<'a>,
     programs: Programs,
     state: State,
     progress: Progress,
@@ -51,14 +53,18 @@ impl<'a> Run<'a> {
     /// Begins, or goes on from the last checkpoint.
     pub(crate) fn begin(
         trainer: &'a Trainer,
+        recipe: &'a Recipe<'a>,
         programs: Programs,
         mut state: State,
         start: Progress,
         compile: Duration,
     ) -> Result<Self, TrainError> {
         let resumed = resume::resume(trainer, &mut state, &start)?;
+        if resumed.is_none() {
+            trainer.unfreezing.begin(&trainer.vars, &mut state)?;
+        }
         let progress = resumed.as_ref().map_or(start, |resumed| resumed.progress.clone());
-        let batches = programs.training.loader.batches()? as u64;
+        let batches = programs.training.batches()?;
         let total = trainer.length.batches(batches, trainer.accumulate as u64);
         let mut stopping = trainer.patience.map(Stopping::new);
         if let Some(stopping) = &mut stopping {
@@ -69,10 +75,11 @@ impl<'a> Run<'a> {
         let bar = Bar::new(trainer.progress, epochs, total, done, trainer.batch_size);
         let interrupt = trainer.checkpoints.is_some().then(Interrupt::listen);
         let timing = Timing { compile, ..Timing::default() };
-        let logs = trainer.open_logs(done, &programs.training.measures.names())?;
+        let logs = trainer.open_logs(done, &programs.training.passes[0].measures.names())?;
         let (best, stalled) = (None, Duration::ZERO);
         Ok(Self {
             trainer,
+            recipe,
             programs,
             state,
             progress,
@@ -92,9 +99,10 @@ impl<'a> Run<'a> {
     /// Trains to the end, whichever it is.
     pub(crate) fn finish(mut self) -> Result<Report, TrainError> {
         let ending = self.train()?;
-        self.timing.stalled = self.programs.training.loader.stalled();
+        self.timing.stalled = self.programs.training.stalled();
         // An interrupted training may go on; its state stays where it is.
         let restored = if ending == Ending::Interrupted { None } else { self.restore_best()? };
+        let skipped_updates = skipped_updates(&self.state)?;
         self.logs.flush(&self.bar);
         drop(self.bar);
         Ok(Report {
@@ -105,7 +113,8 @@ impl<'a> Run<'a> {
             stopped_early: ending == Ending::Patience,
             ending,
             restored,
-            skipped: self.programs.training.loader.skipped(),
+            skipped_updates,
+            skipped: self.programs.training.skipped(),
             unlogged: self.logs.failed,
             resumed_from: self.resumed.map(|resumed| resumed.from),
         })
@@ -135,6 +144,7 @@ impl<'a> Run<'a> {
     /// Trains what is left of an epoch and evaluates; the reason to stop, if there was one.
     fn epoch(&mut self) -> Result<Option<Ending>, TrainError> {
         let number = self.progress.epoch as usize + 1;
+        self.unfreeze(number)?;
         self.bar.epoch(number);
         let end = (self.total - self.progress.epoch * self.batches).min(self.batches);
         let (tally, stopped) = match self.steps(end)? {
@@ -153,6 +163,8 @@ impl<'a> Run<'a> {
             stalled: self.progress.stalled,
             samples_per_second: tally.records() as f64 / time.as_secs_f64().max(1e-9),
         };
+        let plateaus = &self.programs.plateaus;
+        plateaus.iter().try_for_each(|plateau| plateau.observe(&report.test, &mut self.state))?;
         self.bar.finished(&report);
         let step = self.progress.epoch * self.batches + end;
         self.logs.epoch(&EpochLog { step, report: &report, state: &self.state }, &self.bar);
@@ -160,6 +172,22 @@ impl<'a> Run<'a> {
         self.progress.confusion = test.confusion();
         self.close_epoch(report)?;
         Ok(stop.then_some(Ending::Callback))
+    }
+
+    /// Lets those parameters train that are to do so from an epoch on.
+    fn unfreeze(&mut self, epoch: usize) -> Result<(), TrainError> {
+        let (unfreezing, vars) = (&self.trainer.unfreezing, &self.trainer.vars);
+        // Within an epoch, a checkpoint remembers its beginning.
+        if self.progress.batch == 0 {
+            unfreezing.enter(vars, &mut self.state, epoch)?;
+        }
+        if unfreezing.set(vars, epoch) {
+            let start = Instant::now();
+            let loaders: Vec<_> = self.programs.training.loaders().cloned().collect();
+            (self.programs.training, self.programs.update) = self.recipe.training(loaders.into_iter())?;
+            self.timing.compile += start.elapsed();
+        }
+        Ok(())
     }
 
     /// Takes note of an epoch, and saves.
@@ -194,12 +222,12 @@ impl<'a> Run<'a> {
     /// Trains the batches of the epoch up to `end`, or until something asks to stop, which is saved.
     fn steps(&mut self, end: u64) -> Result<Steps, TrainError> {
         let mut tally =
-            Tally::new(&self.programs.training.measures, std::mem::take(&mut self.progress.totals));
+            Tally::new(&self.programs.training.passes[0].measures, std::mem::take(&mut self.progress.totals));
         let mut observer = Observer::new(self.trainer, &self.progress, self.batches);
-        let (first, mut start) = (self.progress.batch as usize, Instant::now());
-        let batches = self.programs.training.loader.epoch_from(self.progress.epoch, first);
-        for (index, batch) in (first..end as usize).zip(batches) {
-            self.step(index, batch?, end, &mut tally)?;
+        let (first, mut start) = (self.progress.batch, Instant::now());
+        let turns = self.programs.training.epoch_from(self.progress.epoch, first)?;
+        for (index, turn) in (first as usize..end as usize).zip(turns) {
+            self.step(index, turn?, end, &mut tally)?;
             tally.read(|loss, outputs| observer.see(loss, outputs, &mut self.bar, &mut self.logs))?;
             self.progress.batch = index as u64 + 1;
             let stop = match (observer.stop, self.interrupted()) {
@@ -226,9 +254,9 @@ impl<'a> Run<'a> {
     }
 
     /// One batch, and the update behind it if it is the last of several.
-    fn step(&mut self, index: usize, batch: Batch, end: u64, tally: &mut Tally) -> Result<(), TrainError> {
-        let Pass { program, loader, batch_size, .. } = &self.programs.training;
-        tally.push(program.run(&mut self.state, batch)?, loader.records(index), *batch_size);
+    fn step(&mut self, index: usize, turn: Turn, end: u64, tally: &mut Tally) -> Result<(), TrainError> {
+        let pass = &self.programs.training.passes[turn.pass];
+        tally.push(pass, pass.program.run(&mut self.state, turn.batch)?, turn.index);
         let complete = (index + 1).is_multiple_of(self.trainer.accumulate) || index as u64 + 1 == end;
         if let Some(update) = self.programs.update.as_ref().filter(|_| complete) {
             update.run(&mut self.state, Batch::new())?;
@@ -242,7 +270,7 @@ impl<'a> Run<'a> {
         *start = Instant::now();
         self.progress.time += time;
         self.timing.train += time;
-        let stalled = self.programs.training.loader.stalled();
+        let stalled = self.programs.training.stalled();
         self.progress.stalled += stalled.saturating_sub(self.stalled);
         self.stalled = stalled;
     }
@@ -319,6 +347,12 @@ impl<'a> Observer<'a> {
         self.stop |= self.trainer.callbacks.step(&report)?;
         Ok(())
     }
+}
+
+/// How often gradients were not finite, where the optimizer then makes no update.
+fn skipped_updates(state: &State) -> Result<u64, TrainError> {
+    let names = state.names().into_iter().filter(|name| name.ends_with("optim.skipped"));
+    Ok(names.map(|name| Ok(state.read(&name)?.item() as u64)).sum::<Result<u64, wgrad_gpu::Error>>()?)
 }
 
 fn evaluate(passes: &[Pass], state: &mut State) -> Result<Tally, TrainError> {

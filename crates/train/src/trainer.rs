@@ -1,22 +1,17 @@
 //! The trainer: what is to be trained, for how long, and what is kept of it.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
-use wgrad_core::{Tensor, TensorSpec, Vars};
-use wgrad_data::{DataError, Dataset, Loader};
+use wgrad_core::Vars;
+use wgrad_data::Loader;
 use wgrad_gpu::{Gpu, State};
-use wgrad_optim::Optimizer;
+use wgrad_optim::{Optimizer, ReduceOnPlateau};
 
 use crate::callback::{Callbacks, Verdict};
 use crate::length::Length;
 use crate::log::Target;
-use crate::programs::Recipe;
-use crate::run::Run;
-use crate::{
-    Checkpoints, EpochReport, Objective, Patience, Progress, Report, Settings, StepReport, TensorBoard,
-    TrainError, chart,
-};
+use crate::unfreezing::Unfreezing;
+use crate::{Checkpoints, EpochReport, Patience, StepReport, TensorBoard};
 
 /// Trains the variables of a model with an optimizer.
 ///
@@ -53,9 +48,11 @@ pub struct Trainer {
     pub(crate) batch_size: usize,
     pub(crate) accumulate: usize,
     pub(crate) seed: u64,
-    workers: Option<usize>,
-    loader: Box<dyn Fn(Loader) -> Loader>,
-    averages: bool,
+    pub(crate) workers: Option<usize>,
+    pub(crate) loader: Box<dyn Fn(Loader) -> Loader>,
+    pub(crate) averages: bool,
+    pub(crate) plateaus: Vec<(String, ReduceOnPlateau)>,
+    pub(crate) unfreezing: Unfreezing,
     pub(crate) allow_non_finite: bool,
     pub(crate) progress: bool,
     pub(crate) patience: Option<Patience>,
@@ -65,7 +62,7 @@ pub struct Trainer {
     pub(crate) resume: bool,
     pub(crate) fall_back: bool,
     pub(crate) callbacks: Callbacks,
-    chart: Option<PathBuf>,
+    pub(crate) chart: Option<PathBuf>,
     pub(crate) logs: Vec<Target>,
 }
 
@@ -83,6 +80,8 @@ impl Trainer {
             workers: None,
             loader: Box::new(|loader| loader),
             averages: false,
+            plateaus: vec![],
+            unfreezing: Unfreezing::default(),
             allow_non_finite: false,
             progress: true,
             patience: None,
@@ -160,6 +159,42 @@ impl Trainer {
     /// [`averaging`](wgrad_optim::Optimizer::averaging) keeps.
     pub fn evaluate_averages(mut self, averages: bool) -> Self {
         self.averages = averages;
+        self
+    }
+
+    /// After each evaluation, tells a schedule its test `loss`, or a metric by name. The optimizer must have
+    /// been given the same schedule; what it remembers is part of the state.
+    ///
+    /// ```no_run
+    /// # use wgrad_core::Vars;
+    /// # use wgrad_gpu::Gpu;
+    /// # use wgrad_optim::{Adam, ReduceOnPlateau};
+    /// # use wgrad_train::Trainer;
+    /// # let (gpu, vars) = (Gpu::new()?, Vars::new());
+    /// let plateau = ReduceOnPlateau::new(&vars, 1e-3).factor(0.5).patience(2);
+    /// let trainer = Trainer::new(&gpu, &vars, Adam::new(plateau.clone()))
+    ///     .reduce_on_plateau("loss", &plateau);
+    /// # Ok::<(), wgrad_gpu::Error>(())
+    /// ```
+    pub fn reduce_on_plateau(mut self, metric: &str, schedule: &ReduceOnPlateau) -> Self {
+        self.plateaus.push((metric.into(), schedule.clone()));
+        self
+    }
+
+    /// Leaves the parameters whose names match a pattern (`*` also matches dots) as they are until an epoch,
+    /// counted from 1, and trains them from there on: gradual unfreezing (Howard and Ruder, 2018). The
+    /// training step is compiled again for that epoch. Where several patterns match, the last counts.
+    ///
+    /// ```no_run
+    /// # fn of(trainer: wgrad_train::Trainer) -> wgrad_train::Trainer {
+    /// // A new head on a pretrained net: the head alone, then the last block, then everything.
+    /// trainer.unfreeze(5, "*").unfreeze(3, "layer4.*").unfreeze(1, "fc.*")
+    /// # }
+    /// ```
+    ///
+    /// Moments begin at zero where a parameter begins to train, and its bias corrections count from there.
+    pub fn unfreeze(mut self, epoch: usize, pattern: &str) -> Self {
+        self.unfreezing.push(epoch, pattern);
         self
     }
 
@@ -241,7 +276,7 @@ impl Trainer {
         self
     }
 
-    /// Leaves a [`chart`] of loss and metrics, as `.svg` or `.png`.
+    /// Leaves a [`chart`](crate::chart) of loss and metrics, as `.svg` or `.png`.
     pub fn chart(mut self, path: impl Into<PathBuf>) -> Self {
         self.chart = Some(path.into());
         self
@@ -271,84 +306,4 @@ impl Trainer {
         self.logs.push(Target::JsonLines(path.into()));
         self
     }
-
-    /// Trains from freshly initialized variables, or from a checkpoint, and evaluates on the whole test set
-    /// after each epoch.
-    ///
-    /// Both datasets have two fields, which become the closure's `x` and `y` with the batch axis in
-    /// front. The closure records the model and returns the loss, or an [`Objective`] that has metrics
-    /// too; losses and metrics must be means over the batch. It runs once for each program: one for
-    /// training, one for evaluation, one for an incomplete last batch of the test set.
-    pub fn fit<O: Into<Objective>>(
-        &self,
-        train: &(impl Dataset + Clone + 'static),
-        test: &(impl Dataset + Clone + 'static),
-        objective: impl Fn(&Tensor, &Tensor) -> O,
-    ) -> Result<Report, TrainError> {
-        self.check(train, test)?;
-        let start = Instant::now();
-        let recipe = Recipe {
-            gpu: &self.gpu,
-            vars: &self.vars,
-            optimizer: &*self.optimizer,
-            objective: &|x: &Tensor, y: &Tensor| objective(x, y).into(),
-            batch_size: self.batch_size,
-            accumulate: self.accumulate,
-            averages: self.averages,
-            seed: self.seed,
-            workers: self.workers,
-            loader: &*self.loader,
-        };
-        let programs = recipe.compile(train, test)?;
-        let state = self.gpu.init(&self.vars, self.seed)?;
-        let settings = Settings {
-            seed: self.seed,
-            batch_size: self.batch_size as u64,
-            accumulate: self.accumulate as u64,
-            train_records: train.len() as u64,
-            test_records: test.len() as u64,
-        };
-        let progress = Progress { settings, ..Progress::default() };
-        let report = Run::begin(self, programs, state, progress, start.elapsed())?.finish()?;
-        if let Some(path) = &self.chart {
-            chart::write(&report.history, path)?;
-        }
-        Ok(report)
-    }
-
-    /// Finds mistakes before anything is compiled.
-    fn check(&self, train: &impl Dataset, test: &impl Dataset) -> Result<(), TrainError> {
-        match self.length {
-            Length::Epochs(0) => return Err(TrainError::NoEpochs),
-            Length::Updates(0) => return Err(TrainError::Zero { what: "steps" }),
-            _ => {}
-        }
-        let counts = [
-            ("batches between updates", self.accumulate),
-            ("batches between checkpoints", self.checkpoint_steps.unwrap_or(1)),
-        ];
-        if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return Err(TrainError::Zero { what });
-        }
-        if train.is_empty() || test.is_empty() {
-            return Err(DataError::Empty.into());
-        }
-        if self.batch_size == 0 {
-            return Err(DataError::BatchSize.into());
-        }
-        let (train, test) = (train.fields(), test.fields());
-        if train.len() != 2 {
-            return Err(TrainError::Fields { fields: list(&train) });
-        }
-        if train != test {
-            return Err(TrainError::Unlike { train: list(&train), test: list(&test) });
-        }
-        self.chart.as_deref().map_or(Ok(()), chart::check)?;
-        Ok(())
-    }
-}
-
-fn list(fields: &[(String, TensorSpec)]) -> String {
-    let fields: Vec<_> = fields.iter().map(|(name, spec)| format!("`{name}` {spec}")).collect();
-    if fields.is_empty() { "none".into() } else { fields.join(" and ") }
 }

@@ -96,7 +96,7 @@ fn areas_and_perplexities() {
     let objective = |objective: Objective, x: &Tensor, y: &Tensor| {
         let scores = x.slice(1, 0..4);
         objective
-            .metric("binary", Metric::auroc(&x.select_axis(1, 0), &y.eq(1.0)))
+            .metric("binary", Metric::auroc(&x.select_index(1, 0), &y.eq(1.0)))
             .metric("classes", Metric::auroc(&scores.softmax(1), y))
             .metric("perplexity", Metric::perplexity(&scores, y))
             .metric("without 0", Metric::perplexity_ignoring(0, &scores, y))
@@ -113,7 +113,7 @@ fn areas_and_perplexities() {
 #[test]
 fn regression_as_scikit_learn_has_it() {
     let objective = |objective: Objective, x: &Tensor, _: &Tensor| {
-        let (predicted, target) = (x.select_axis(1, 4), x.select_axis(1, 5));
+        let (predicted, target) = (x.select_index(1, 4), x.select_index(1, 5));
         let three = predicted.full_like(3.0);
         let pair = |values: &Tensor| Tensor::stack(&[values, &three], 1);
         objective
@@ -140,9 +140,8 @@ fn regression_as_scikit_learn_has_it() {
 fn confusion_matrices() {
     let expected = ConfusionMatrix::new(4, vec![2, 0, 1, 4, 2, 3, 3, 1, 4, 1, 1, 1, 0, 0, 0, 0]).unwrap();
     for batch_size in [4, 23] {
-        let report = measure(batch_size, |objective, x, y| {
-            objective.confusion(&Confusion::new(&x.slice(1, 0..4), y))
-        });
+        let report =
+            measure(batch_size, |objective, x, y| objective.confusion(&Confusion::new(&x.slice(1, 0..4), y)));
         assert_eq!(report.unwrap().confusion.unwrap(), expected);
         let report = measure(batch_size, |objective, x, y| {
             // Each record 20 times, and as often with a label that does not count.
@@ -161,7 +160,10 @@ fn confusion_matrices() {
 #[test]
 fn several_rows_of_a_record() {
     let objective = |objective: Objective, x: &Tensor, y: &Tensor| {
-        let twice = |values: &Tensor| Tensor::stack(&[values, values], 1).flatten_axes(0, 1);
+        let twice = |values: &Tensor| {
+            let shape = [&[2 * values.dim(0)], &values.shape()[1..]].concat();
+            Tensor::stack(&[values, values], 1).reshape(shape)
+        };
         let scores = x.slice(1, 0..4);
         objective.metric("top 2", Metric::top_k(2, &twice(&scores), &twice(y)))
     };
@@ -181,7 +183,7 @@ fn mistakes_are_located() {
     assert!(wrong.contains("needs scores [n] or [n, classes] and labels [n]"), "{wrong}");
     let wrong = message(|objective, x, _| objective.metric("mean", x.sum(0)));
     assert!(wrong.contains("`mean` needs a row for each of 8 records, got f32[6]"), "{wrong}");
-    let wrong = message(|objective, x, y| {
+    let wrong = message(|objective, _, y| {
         objective.confusion(&Confusion::of_predictions(4, &y.cast(F32), &y.cast(U32), None))
     });
     assert!(wrong.contains("needs u32 labels"), "{wrong}");

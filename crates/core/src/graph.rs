@@ -40,6 +40,8 @@ pub struct Node {
     pub location: &'static Location<'static>,
     /// False for the placeholder that stands where recording failed.
     pub valid: bool,
+    /// Whether it stays in f32 where a program is compiled for mixed precision.
+    pub full_precision: bool,
 }
 
 /// Everything recorded in a graph. What the compiler and the interpreter read.
@@ -64,6 +66,7 @@ pub struct Recording {
     pub(crate) substitutes: HashMap<String, NodeId>,
     pub(crate) streams: u64,
     pub(crate) location: Option<&'static Location<'static>>,
+    pub(crate) full_precision: bool,
 }
 
 impl Recording {
@@ -110,6 +113,7 @@ impl Graph {
             substitutes: HashMap::new(),
             streams: 0,
             location: None,
+            full_precision: false,
         })))
     }
 
@@ -364,7 +368,8 @@ impl Graph {
         let mut recording = self.lock();
         let id = NodeId(recording.nodes.len() as u32);
         let location = recording.location.unwrap_or(Location::caller());
-        recording.nodes.push(Node { op, inputs, spec, location, valid });
+        let full_precision = recording.full_precision;
+        recording.nodes.push(Node { op, inputs, spec, location, valid, full_precision });
         drop(recording);
         Tensor::new(self.clone(), id)
     }
@@ -374,6 +379,16 @@ impl Graph {
         let outer = self.lock().location.replace(location);
         let result = body();
         self.lock().location = outer;
+        result
+    }
+
+    /// Records in f32 even where the program is compiled for mixed precision: products of what is recorded by
+    /// `body` round nothing to f16, and it reads values from before they were rounded. Optimizers record their
+    /// updates so (PyTorch's `autocast(enabled=False)`).
+    pub fn full_precision<T>(&self, body: impl FnOnce() -> T) -> T {
+        let outer = std::mem::replace(&mut self.lock().full_precision, true);
+        let result = body();
+        self.lock().full_precision = outer;
         result
     }
 

@@ -96,7 +96,7 @@ impl Builder {
         let dtype = like.spec.dtype;
         let mut step = |op: Op, inputs: Vec<NodeId>, shape: &Shape| {
             let spec = crate::TensorSpec::new(dtype, shape);
-            self.add(Node { op, inputs, spec, location: like.location, valid: true })
+            self.add(Node { op, inputs, spec, ..like.clone() })
         };
         let mut id = step(Scalar::exact(value, dtype).into(), vec![], &Shape::scalar());
         if shape.rank() > 0 {

@@ -7,7 +7,7 @@ use crate::codegen::{self, Source};
 use crate::device::Gpu;
 use crate::error::Error;
 use crate::plan::fuse::{Budget, fuse};
-use crate::plan::{Plan, lower, memory, schedule};
+use crate::plan::{Plan, lower, memory, mixed, schedule};
 use crate::program::{Dispatch, Program};
 
 /// How one program is compiled. [`Gpu::compile`] is the short way to one with the defaults.
@@ -23,12 +23,29 @@ use crate::program::{Dispatch, Program};
 #[must_use = "a compiler does nothing until it compiles"]
 pub struct Compiler {
     gpu: Gpu,
+    precision: Precision,
+}
+
+/// In which precision a program multiplies and stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Everything in the dtype it was recorded in: f32, as a rule.
+    #[default]
+    Full,
+    /// Products of f32 tensors (matrix products, convolutions, attention) read and give f16, and are summed in
+    /// f32; what lies between them is f32 in registers. Variables stay f32, and so do the optimizer's updates.
+    /// Train with a loss scale: small gradients vanish in f16.
+    ///
+    /// An adapter without f16 is an error.
+    Mixed,
+    /// [`Precision::Mixed`] where the adapter has f16, [`Precision::Full`] elsewhere.
+    MixedWhereSupported,
 }
 
 impl Gpu {
     /// A compiler for this device, with the defaults.
     pub fn compiler(&self) -> Compiler {
-        Compiler { gpu: self.clone() }
+        Compiler { gpu: self.clone(), precision: Precision::Full }
     }
 
     /// Records a graph and compiles it. The closure returns the outputs; a mistake made while recording is
@@ -49,6 +66,12 @@ impl Gpu {
 }
 
 impl Compiler {
+    /// In which precision to multiply and store.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// [`Gpu::compile`] with this compiler's choices.
     pub fn compile<O: AsRef<[Tensor]>>(
         &self,
@@ -95,7 +118,13 @@ impl Compiler {
     /// Plans a recording without compiling anything.
     pub fn plan(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Plan, Error> {
         let gpu = &self.gpu;
-        let simple = simplify(recording, outputs);
+        let simple = match self.mixes()? {
+            true => {
+                let (mixed, outputs) = mixed::mixed(recording, outputs);
+                simplify(&mixed, &outputs)
+            }
+            false => simplify(recording, outputs),
+        };
         let subgroup = gpu.shaping().subgroup.map(|size| size as usize);
         let (lowered, outputs) =
             lower::lower(&simple.recording, &simple.outputs, lower::Grain::new(subgroup));
@@ -114,8 +143,25 @@ impl Compiler {
         Ok(memory::place(recording, outputs, schedule))
     }
 
+    /// Whether products are to be in f16.
+    fn mixes(&self) -> Result<bool, Error> {
+        match self.precision {
+            Precision::Full => Ok(false),
+            Precision::MixedWhereSupported => Ok(self.has_half()),
+            Precision::Mixed if self.has_half() => Ok(true),
+            Precision::Mixed => Err(Error::Unsupported {
+                adapter: self.gpu.info().name.clone(),
+                what: "f16, which mixed precision needs (`Precision::MixedWhereSupported` would do without)".into(),
+            }),
+        }
+    }
+
+    fn has_half(&self) -> bool {
+        self.gpu.inner.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
     fn check_dtypes(&self, recording: &Recording) -> Result<(), Error> {
-        let has_half = self.gpu.inner.device.features().contains(wgpu::Features::SHADER_F16);
+        let has_half = self.has_half();
         let half = recording.nodes.iter().find(|node| node.spec.dtype == DType::F16);
         match half.filter(|_| !has_half) {
             Some(node) => Err(Error::Unsupported {

@@ -21,7 +21,7 @@ pub mod state;
 
 pub use adapter::{AdapterInfo, AdapterKind};
 pub use codegen::{Shaping, Tile};
-pub use compile::Compiler;
+pub use compile::{Compiler, Precision};
 pub use device::{Counters, Gpu, Options};
 pub use error::Error;
 pub use peaks::Peaks;

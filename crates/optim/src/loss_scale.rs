@@ -85,7 +85,8 @@ impl LossScale {
             if self.is_fixed() { graph.scalar(self.initial, F32) } else { graph.var(&self.scale(vars)) };
         let inverse = scale.reciprocal();
         let gradients = (loss * &scale).backward(vars);
-        gradients.into_iter().map(|(var, gradient)| (var, gradient * &inverse)).collect()
+        let unscaled = |(var, gradient)| (var, gradient * &inverse);
+        graph.full_precision(|| gradients.into_iter().map(unscaled).collect())
     }
 
     /// Whether all gradients are finite (bool scalar); records what follows for the scale.

@@ -99,7 +99,8 @@ pub trait Optimizer {
     fn update(&self, gradients: &[(Var, Tensor)], vars: &Vars) {
         if let Some((_, first)) = gradients.first() {
             let record = || update::record(self, gradients, vars);
-            first.graph().located(Location::caller(), record);
+            let graph = first.graph();
+            graph.located(Location::caller(), || graph.full_precision(record));
         }
     }
 
@@ -123,7 +124,8 @@ pub trait Optimizer {
     #[track_caller]
     fn accumulate(&self, loss: &Tensor, vars: &Vars) {
         let gradients = self.gradients(loss, vars);
-        loss.graph().located(Location::caller(), || accumulate::add(&gradients, vars));
+        let (graph, add) = (loss.graph(), || accumulate::add(&gradients, vars));
+        graph.located(Location::caller(), || graph.full_precision(add));
     }
 
     /// Records an update by the mean of the gradients that [`Optimizer::accumulate`] has added up since
@@ -132,12 +134,13 @@ pub trait Optimizer {
     #[track_caller]
     fn apply(&self, graph: &Graph, vars: &Vars) {
         let location = Location::caller();
-        graph.located(location, || {
+        let record = || {
             let gradients = accumulate::take(graph, vars);
             if !gradients.is_empty() {
                 update::record(self, &gradients, vars);
             }
-        });
+        };
+        graph.located(location, || graph.full_precision(record));
     }
 
     /// Records the learning rate of the next update (f32 scalar), as it is where no group says otherwise: for

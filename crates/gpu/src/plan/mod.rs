@@ -1,6 +1,6 @@
 //! From a recording to kernels: each pass takes a plan's parts and returns more of them.
 //!
-//! simplify → [`lower`] → simplify → `store` (what is stored) → [`fuse`] (which nodes share a kernel) → [`pack`] (which
+//! [`mixed`] where asked → simplify → [`lower`] → simplify → `store` (what is stored) → [`fuse`] (which nodes share a kernel) → [`pack`] (which
 //! kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places). Nothing here knows WGSL or wgpu.
 
 pub mod explain;
@@ -8,6 +8,7 @@ pub mod fuse;
 pub mod index;
 pub mod lower;
 pub mod memory;
+pub mod mixed;
 pub mod pack;
 pub mod schedule;
 mod store;

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use wgrad_core::ops::{BinaryKind, ReduceKind, UnaryKind};
-use wgrad_core::{NodeId, Op, Recording};
+use wgrad_core::{DType, Node, NodeId, Op, Recording};
 
 use super::fuse::Budget;
 use super::views::is_view;
@@ -50,9 +50,22 @@ fn weight(op: &Op) -> u32 {
     }
 }
 
-/// The non-view node that a node's elements come from.
+/// Whether a node gives the elements of another as they are: a view, or f16 widened to f32, which costs no more
+/// than reading it.
+fn is_reading(recording: &Recording, node: &Node) -> bool {
+    let widens = || node.spec.dtype == DType::F32 && recording.node(node.inputs[0]).spec.dtype == DType::F16;
+    is_view(&node.op) || matches!(node.op, Op::Cast(_)) && widens()
+}
+
+/// Whether a node rounds to f16, to be stored in half the bytes.
+fn is_narrowing(recording: &Recording, node: &Node) -> bool {
+    let narrows = || node.spec.dtype == DType::F16 && recording.node(node.inputs[0]).spec.dtype == DType::F32;
+    matches!(node.op, Op::Cast(_)) && narrows()
+}
+
+/// The node that a node's elements come from as they are.
 fn peel(recording: &Recording, mut id: NodeId) -> NodeId {
-    while is_view(&recording.node(id).op) {
+    while is_reading(recording, recording.node(id)) {
         id = recording.node(id).inputs[0];
     }
     id
@@ -88,8 +101,8 @@ pub(super) fn choose_stored(
         recording.nodes.iter().map(|node| is_placed(&node.op) || is_anchor(&node.op)).collect();
     roots.iter().for_each(|root| stored[root.index()] = true);
     let is_computed = |id: NodeId| {
-        let op = &recording.node(id).op;
-        weight(op) > 0 && !is_view(op)
+        let node = recording.node(id);
+        weight(&node.op) > 0 && !is_reading(recording, node)
     };
     if !budget.fuse {
         (0..count).for_each(|id| stored[id] |= is_computed(NodeId(id as u32)));
@@ -98,7 +111,7 @@ pub(super) fn choose_stored(
     let mut uses = vec![0u32; count];
     let mut replicated = vec![false; count];
     let mut contracted = vec![false; count];
-    for node in recording.nodes.iter().filter(|node| !is_view(&node.op)) {
+    for node in recording.nodes.iter().filter(|node| !is_reading(recording, node)) {
         let iterated = match &node.op {
             Op::Reduce(_) => recording.node(node.inputs[0]).spec.shape.numel(),
             _ => node.spec.shape.numel(),
@@ -113,7 +126,7 @@ pub(super) fn choose_stored(
         }
     }
     // A root that is a view needs its source once more.
-    for root in roots.iter().filter(|root| is_view(&recording.node(**root).op)) {
+    for root in roots.iter().filter(|root| is_reading(recording, recording.node(**root))) {
         uses[peel(recording, *root).index()] += 1;
     }
     let (mut inlined, mut depth) = (vec![0u32; count], vec![0usize; count]);
@@ -127,7 +140,9 @@ pub(super) fn choose_stored(
         let heavy = inlined[index] >= RECOMPUTE;
         if is_computed(id) {
             let prologue = uses[index] == 1 && inlined[index] <= PROLOGUE;
+            let given = || is_placed(&recording.node(peel(recording, node.inputs[0])).op);
             stored[index] |= contracted[index] && !prologue
+                || is_narrowing(recording, node) && !given()
                 || exact.contains(&id)
                 || heavy && (uses[index] > 1 || replicated[index]);
         }

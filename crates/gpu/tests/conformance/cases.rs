@@ -10,7 +10,7 @@ use crate::compare::{DEVICES, compare};
 use crate::table;
 
 /// A case with gradients of its float operands under a random cotangent.
-fn with_gradients(case: &case::Case, seed: u64) -> (Recording, Environment, Vec<NodeId>) {
+pub(crate) fn with_gradients(case: &case::Case, seed: u64) -> (Recording, Environment, Vec<NodeId>) {
     let mut recorded = case.record(seed);
     let mut outputs = vec![recorded.output.clone()];
     let spec = recorded.output.spec();

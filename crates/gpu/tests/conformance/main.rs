@@ -4,6 +4,7 @@
 mod cases;
 mod compare;
 mod large;
+mod mixed;
 mod random;
 mod shaders;
 mod table;

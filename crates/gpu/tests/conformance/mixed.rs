@@ -1,0 +1,35 @@
+//! Mixed precision: every case with its products rounded to f16, against the same graph in the reference.
+
+use wgrad_core::case;
+use wgrad_core::{DType, Op, Recording};
+use wgrad_gpu::plan::mixed::mixed;
+
+use crate::cases::with_gradients;
+use crate::compare::{DEVICES, compare};
+
+fn halves(recording: &Recording) -> usize {
+    recording.nodes.iter().filter(|node| node.spec.dtype == DType::F16).count()
+}
+
+#[test]
+fn cases_with_products_agree_with_the_reference() {
+    let only = std::env::var("WGRAD_CASE").unwrap_or_default();
+    let (mut checked, mut failures) = (0, vec![]);
+    for case in case::cases().iter().filter(|case| case.name.contains(&only)) {
+        let (recording, environment, outputs) = with_gradients(case, 3);
+        let has_product = recording.nodes.iter().any(|node| matches!(node.op, Op::Contract(_)));
+        let (rounded, outputs) = mixed(&recording, &outputs);
+        if !has_product || halves(&rounded) == halves(&recording) {
+            continue;
+        }
+        for (name, gpu) in DEVICES.iter().take(3) {
+            checked += 1;
+            if let Err(message) = compare(gpu, &rounded, &environment, &outputs) {
+                failures.push(format!("{} ({name}): {message}", case.name));
+            }
+        }
+    }
+    println!("{checked} runs compared");
+    assert!(checked > 100 || !only.is_empty(), "hardly any case has products");
+    assert!(failures.is_empty(), "{} of {checked} failed:\n{}", failures.len(), failures.join("\n"));
+}

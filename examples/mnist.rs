@@ -22,6 +22,9 @@ struct Options {
     /// Records in a batch.
     #[arg(long, default_value_t = 64)]
     batch: usize,
+    /// Multiply and store in f16, with a loss scale.
+    #[arg(long)]
+    mixed: bool,
     /// Where to leave the curves of loss and accuracy (.svg or .png).
     #[arg(long)]
     chart: Option<PathBuf>,
@@ -79,6 +82,9 @@ fn train(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut trainer =
         Trainer::new(&gpu, &vars, Adam::new(1e-3)).epochs(options.epochs).batch_size(options.batch);
+    if options.mixed {
+        trainer = trainer.precision(Precision::Mixed);
+    }
     if let Some(path) = &options.chart {
         trainer = trainer.chart(path);
     }

@@ -27,6 +27,9 @@ struct Options {
     /// Sequences in a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
+    /// Multiply and store in f16, with a loss scale.
+    #[arg(long)]
+    mixed: bool,
     /// Characters to sample at the end.
     #[arg(long, default_value_t = 600)]
     sample: usize,
@@ -61,12 +64,16 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let adam = |group: Group| group.optimizer(AdamW::new(rate(2e-3)).betas(0.9, 0.99));
     let optimizer =
         Muon::new(rate(0.02)).vectors(adam).group("transformer.w*", adam).group("lm_head.*", adam);
-    let step = gpu.compile(Mode::Train, |g| {
+    let (compiler, optimizer) = match options.mixed {
+        true => (gpu.compiler().precision(Precision::Mixed), optimizer.loss_scale(LossScale::dynamic())),
+        false => (gpu.compiler(), optimizer),
+    };
+    let step = compiler.compile(Mode::Train, |g| {
         let loss = loss(g);
         optimizer.minimize(&loss, &vars);
         [loss]
     })?;
-    let score = gpu.compile(Mode::Eval, |g| [loss(g)])?;
+    let score = compiler.compile(Mode::Eval, |g| [loss(g)])?;
     let mut state = gpu.init(&vars, 1)?;
 
     let start = Instant::now();

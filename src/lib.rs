@@ -26,7 +26,7 @@ pub mod prelude {
         VarKind, Vars,
     };
     pub use wgrad_data::{DataError, Dataset, Labelled, Loader, TensorDataset, breast_cancer, digits, mnist};
-    pub use wgrad_gpu::{AdapterInfo, AdapterKind, Gpu, Outputs, Program, State};
+    pub use wgrad_gpu::{AdapterInfo, AdapterKind, Gpu, Outputs, Precision, Program, State};
     pub use wgrad_nn::{
         AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AttentionMask, AvgPool1d, AvgPool2d,
         BatchNorm1d, BatchNorm2d, BatchNorm3d, Bilinear, Bottleneck, Conv1d, Conv1dConfig, Conv2d,

@@ -72,6 +72,15 @@ impl Compiler {
         self
     }
 
+    /// Whether programs are in mixed precision: it is asked for, and where it may be left out the adapter has f16.
+    pub fn is_mixed(&self) -> bool {
+        match self.precision {
+            Precision::Full => false,
+            Precision::Mixed => true,
+            Precision::MixedWhereSupported => self.has_half(),
+        }
+    }
+
     /// [`Gpu::compile`] with this compiler's choices.
     pub fn compile<O: AsRef<[Tensor]>>(
         &self,
@@ -97,6 +106,10 @@ impl Compiler {
     pub fn compile_recording(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Program, Error> {
         recording.check()?;
         let gpu = &self.gpu;
+        if self.precision == Precision::Mixed && !self.has_half() {
+            let what = "f16, which mixed precision needs (`Precision::MixedWhereSupported` does without it)";
+            return Err(Error::Unsupported { adapter: gpu.info().name.clone(), what: what.into() });
+        }
         let plan = self.plan(recording, outputs)?;
         gpu.check_limits(&plan)?;
         let shaping = gpu.shaping();
@@ -118,12 +131,11 @@ impl Compiler {
     /// Plans a recording without compiling anything.
     pub fn plan(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Plan, Error> {
         let gpu = &self.gpu;
-        let simple = match self.mixes()? {
-            true => {
-                let (mixed, outputs) = mixed::mixed(recording, outputs);
-                simplify(&mixed, &outputs)
-            }
-            false => simplify(recording, outputs),
+        let simple = if self.is_mixed() {
+            let (mixed, outputs) = mixed::mixed(recording, outputs);
+            simplify(&mixed, &outputs)
+        } else {
+            simplify(recording, outputs)
         };
         let subgroup = gpu.shaping().subgroup.map(|size| size as usize);
         let (lowered, outputs) =
@@ -141,19 +153,6 @@ impl Compiler {
         let fused = fuse(&recording, &roots, budget);
         let schedule = schedule::schedule(&recording, fused, gpu.options().fuse);
         Ok(memory::place(recording, outputs, schedule))
-    }
-
-    /// Whether products are to be in f16.
-    fn mixes(&self) -> Result<bool, Error> {
-        match self.precision {
-            Precision::Full => Ok(false),
-            Precision::MixedWhereSupported => Ok(self.has_half()),
-            Precision::Mixed if self.has_half() => Ok(true),
-            Precision::Mixed => Err(Error::Unsupported {
-                adapter: self.gpu.info().name.clone(),
-                what: "f16, which mixed precision needs (`Precision::MixedWhereSupported` would do without)".into(),
-            }),
-        }
     }
 
     fn has_half(&self) -> bool {

@@ -37,6 +37,11 @@ impl Settings {
         }
     }
 
+    /// The loss scale; where there is none yet, `scale` becomes it.
+    pub fn loss_scale_or(&mut self, scale: LossScale) -> &LossScale {
+        self.loss_scale.get_or_insert(scale)
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         within("weight decay", self.weight_decay, NOT_NEGATIVE)?;
         for group in &self.groups {

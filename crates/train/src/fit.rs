@@ -58,7 +58,7 @@ impl Trainer {
         self.check(train, test)?;
         let start = Instant::now();
         let recipe = Recipe {
-            gpu: &self.gpu,
+            compiler: &self.compiler,
             vars: &self.vars,
             optimizer: &*self.optimizer,
             objective: &|x: &Tensor, y: &Tensor| objective(x, y).into(),

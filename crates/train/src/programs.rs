@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wgrad_core::batch::{Field, Layout};
 use wgrad_core::{Graph, Mode, Tensor, Vars};
 use wgrad_data::{Dataset, Loader, Subset};
-use wgrad_gpu::{Error, Gpu, Program};
+use wgrad_gpu::{Compiler, Error, Program};
 use wgrad_optim::{Averaging, Optimizer};
 
 use crate::feed::Feed;
@@ -30,7 +30,7 @@ pub(crate) struct Programs {
 
 /// What programs are made from.
 pub(crate) struct Recipe<'a> {
-    pub(crate) gpu: &'a Gpu,
+    pub(crate) compiler: &'a Compiler,
     pub(crate) vars: &'a Vars,
     pub(crate) optimizer: &'a dyn Optimizer,
     pub(crate) objective: &'a dyn Fn(&Tensor, &Tensor) -> Objective,
@@ -65,7 +65,7 @@ impl Recipe<'_> {
     ) -> Result<(Feed, Option<Program>), TrainError> {
         let passes = loaders.map(|loader| self.pass(Mode::Train, loader)).collect::<Result<Vec<_>, _>>()?;
         let update = (self.accumulate > 1).then(|| {
-            self.gpu.compile(Mode::Eval, |graph| {
+            self.compiler.compile(Mode::Eval, |graph| {
                 self.optimizer.apply(graph, self.vars);
                 []
             })
@@ -106,7 +106,7 @@ impl Recipe<'_> {
     fn pass(&self, mode: Mode, loader: Loader) -> Result<Pass, TrainError> {
         let layout = loader.layout();
         let mut measures = None;
-        let program = self.gpu.compile(mode, |graph: &Graph| {
+        let program = self.compiler.compile(mode, |graph: &Graph| {
             let (outputs, found) = self.record(graph, &layout);
             measures = Some(found);
             outputs

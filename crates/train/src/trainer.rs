@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use wgrad_core::Vars;
 use wgrad_data::Loader;
-use wgrad_gpu::{Gpu, State};
-use wgrad_optim::{Optimizer, ReduceOnPlateau};
+use wgrad_gpu::{Compiler, Gpu, Precision, State};
+use wgrad_optim::{LossScale, Optimizer, ReduceOnPlateau};
 
 use crate::callback::{Callbacks, Verdict};
 use crate::length::Length;
@@ -42,6 +42,7 @@ use crate::{Checkpoints, EpochReport, Patience, StepReport, TensorBoard};
 /// elsewhere is not saved.
 pub struct Trainer {
     pub(crate) gpu: Gpu,
+    pub(crate) compiler: Compiler,
     pub(crate) vars: Vars,
     pub(crate) optimizer: Box<dyn Optimizer>,
     pub(crate) length: Length,
@@ -71,6 +72,7 @@ impl Trainer {
     pub fn new(gpu: &Gpu, vars: &Vars, optimizer: impl Optimizer + 'static) -> Self {
         Self {
             gpu: gpu.clone(),
+            compiler: gpu.compiler(),
             vars: vars.clone(),
             optimizer: Box::new(optimizer),
             length: Length::Epochs(10),
@@ -119,6 +121,23 @@ impl Trainer {
     /// as large, in the memory of one. What is left at the end of an epoch makes an update too.
     pub fn accumulate(mut self, batches: usize) -> Self {
         self.accumulate = batches;
+        self
+    }
+
+    /// Trains and evaluates in mixed precision ([`Precision`]), with a loss scale that adapts
+    /// ([`LossScale::dynamic`]) unless the optimizer has one already.
+    ///
+    /// ```no_run
+    /// # fn of(trainer: wgrad_train::Trainer) -> wgrad_train::Trainer {
+    /// use wgrad_gpu::Precision;
+    /// trainer.precision(Precision::MixedWhereSupported)
+    /// # }
+    /// ```
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.compiler = self.compiler.precision(precision);
+        if self.compiler.is_mixed() {
+            self.optimizer.settings_mut().loss_scale_or(LossScale::dynamic());
+        }
         self
     }
 

@@ -186,6 +186,16 @@ impl<'a> Emitter<'a> {
         self.values.insert(key, value);
     }
 
+    /// The element of `to` at the position that `index` has in `from`, which has as many elements.
+    pub(super) fn reshaped(&mut self, index: &[Index], from: NodeId, to: NodeId) -> Vec<Index> {
+        let (from, to) = (self.shape(from), self.shape(to));
+        if from == to {
+            return index.to_vec();
+        }
+        let position = self.indices.flatten(index, &from);
+        self.indices.unflatten(&position, &to)
+    }
+
     fn let_(&mut self, prefix: &str, depth: usize, expression: &str) -> String {
         let name = self.name(prefix);
         self.line_at(depth, &format!("let {name} = {expression};"));

@@ -145,13 +145,20 @@ impl Results<'_> {
             emitter.know(product.node, &index, Value { text, depth });
             positions.push(index);
         }
-        emitter.prepare(&kernel.stores, &positions);
-        for &node in &kernel.stores {
+        let of_node: Vec<Vec<Vec<Index>>> = kernel
+            .stores
+            .iter()
+            .map(|&node| positions.iter().map(|at| emitter.reshaped(at, product.node, node)).collect())
+            .collect();
+        for (&node, positions) in kernel.stores.iter().zip(&of_node) {
+            emitter.prepare(&[node], positions);
+        }
+        for (&node, positions) in kernel.stores.iter().zip(&of_node) {
             if columns.iter().all(|column| column.inside == columns[0].inside) {
-                write_if(emitter, node, &positions, row.inside.iter().chain(&columns[0].inside));
+                write_if(emitter, node, positions, row.inside.iter().chain(&columns[0].inside));
                 continue;
             }
-            for (column, position) in columns.iter().zip(&positions) {
+            for (column, position) in columns.iter().zip(positions) {
                 write_if(
                     emitter,
                     node,

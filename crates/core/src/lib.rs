@@ -9,6 +9,7 @@ pub mod autograd;
 pub mod batch;
 pub mod case;
 mod custom;
+pub mod diagram;
 pub mod dtype;
 pub mod error;
 pub mod graph;

@@ -27,6 +27,7 @@ mod pool;
 mod recurrent;
 mod resize;
 mod rms_norm;
+mod summary;
 mod transformer;
 
 pub use activation::{
@@ -62,6 +63,7 @@ pub use pool::{
 pub use recurrent::{Gru, Lstm, RecurrentConfig, Rnn};
 pub use resize::{PixelShuffle, PixelUnshuffle, Upsample};
 pub use rms_norm::RmsNorm;
+pub use summary::{LayerSummary, Summary};
 pub use transformer::{
     TransformerConfig, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
     TransformerEncoderLayer,

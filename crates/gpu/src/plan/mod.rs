@@ -3,6 +3,7 @@
 //! [`mixed`] where asked → simplify → [`lower`] → simplify → `store` (what is stored) → [`fuse`] (which nodes share a kernel) → [`pack`] (which
 //! kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places). Nothing here knows WGSL or wgpu.
 
+mod diagram;
 pub mod explain;
 pub mod fuse;
 pub mod index;

@@ -1,5 +1,7 @@
 //! What is known of a training before it begins, for logs and the report.
 
+use wgrad_nn::Summary;
+
 use crate::Trainer;
 use crate::length::Length;
 use crate::log::{LogError, Logs, Opening};
@@ -28,10 +30,16 @@ impl Trainer {
     }
 
     /// Opens the logs, of which lines up to a step stay.
-    pub(crate) fn open_logs(&self, step: u64, metrics: &[String]) -> Result<Logs, LogError> {
+    pub(crate) fn open_logs(
+        &self,
+        step: u64,
+        metrics: &[String],
+        model: Option<&Summary>,
+    ) -> Result<Logs, LogError> {
         let parameters: Vec<String> = self.vars.parameters().iter().map(|var| var.name().into()).collect();
         let line = |(name, value): (&str, String)| format!("{name}: {value}\n");
-        let summary: String = self.facts().into_iter().map(line).collect();
+        let facts: String = self.facts().into_iter().map(line).collect();
+        let summary = facts + &model.map_or(String::new(), |model| format!("\n{model}\n"));
         let opening = Opening { step, metrics, parameters: &parameters, summary: &summary };
         Logs::open(&self.logs, &opening)
     }

@@ -1,16 +1,19 @@
 //! From settings, data and an objective to a training under way.
 
+use std::cell::OnceCell;
 use std::slice;
 use std::time::Instant;
 
 use wgrad_core::{Tensor, TensorSpec};
 use wgrad_data::{DataError, Dataset};
+use wgrad_gpu::{Program, State, Stats};
+use wgrad_nn::Summary;
 
 use crate::length::Length;
 use crate::plateau::Plateau;
 use crate::programs::Recipe;
 use crate::run::Run;
-use crate::{Objective, Progress, Report, Settings, TrainError, Trainer, chart};
+use crate::{Objective, Progress, Report, Settings, TrainError, Trainer, chart, page};
 
 impl Trainer {
     /// Trains from freshly initialized variables, or from a checkpoint, and evaluates on the whole test set
@@ -68,6 +71,7 @@ impl Trainer {
             seed: self.seed,
             workers: self.workers,
             loader: &*self.loader,
+            summary: OnceCell::new(),
         };
         if !self.unfreezing.is_empty() {
             self.unfreezing.declare(&self.vars)?;
@@ -76,6 +80,9 @@ impl Trainer {
         }
         let mut programs = recipe.compile(train, test)?;
         let state = self.gpu.init(&self.vars, self.seed)?;
+        if self.summary {
+            eprintln!("{}", told(recipe.summary.get(), &programs.training.passes[0].program, &state));
+        }
         let measured = programs.training.passes[0].measures.names();
         for (metric, schedule) in &self.plateaus {
             programs.plateaus.push(Plateau::new(&self.gpu, metric, schedule, &measured, &state)?);
@@ -88,9 +95,12 @@ impl Trainer {
             test_records: test.iter().map(|records| records.len() as u64).sum(),
         };
         let progress = Progress { settings, ..Progress::default() };
-        let report = Run::begin(self, &recipe, programs, state, progress, start.elapsed())?.finish()?;
+        let mut report = Run::begin(self, &recipe, programs, state, progress, start.elapsed())?.finish()?;
         if let Some(path) = &self.chart {
             chart::write(&report.history, path)?;
+        }
+        if let Some(Err(error)) = self.page.as_ref().map(|path| report.html(path)) {
+            report.unlogged.push(error);
         }
         Ok(report)
     }
@@ -134,8 +144,23 @@ impl Trainer {
             return Err(TrainError::Unlike { train: list(&fields), test: list(&first_test.fields()) });
         }
         self.chart.as_deref().map_or(Ok(()), chart::check)?;
+        self.page.as_deref().map_or(Ok(()), page::check)?;
         Ok(())
     }
+}
+
+/// The summary of the model, and what the plan of a training step says.
+fn told(summary: Option<&Summary>, step: &Program, state: &State) -> String {
+    let Stats { dispatches, peak_bytes, flops, .. } = step.stats();
+    let mega = |number: f64| number / 1e6;
+    format!(
+        "{}\na training step: {dispatches} dispatches, {:.2} MFLOP, {:.2} MB of intermediates at once, \
+         {:.2} MB of variables with those of the optimizer",
+        summary.map_or(String::new(), ToString::to_string),
+        mega(*flops as f64),
+        mega(*peak_bytes as f64),
+        mega(state.bytes() as f64),
+    )
 }
 
 /// What the fields of buckets have in common: names, dtypes, numbers of axes.

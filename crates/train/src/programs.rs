@@ -1,11 +1,13 @@
 //! What a training compiles: a step, the update behind several steps, and the evaluation.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use wgrad_core::batch::{Field, Layout};
 use wgrad_core::{Graph, Mode, Tensor, Vars};
 use wgrad_data::{Dataset, Loader, Subset};
 use wgrad_gpu::{Compiler, Error, Program};
+use wgrad_nn::Summary;
 use wgrad_optim::{Averaging, Optimizer};
 
 use crate::feed::Feed;
@@ -41,6 +43,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) workers: Option<usize>,
     /// What is to be changed about the loader of training records.
     pub(crate) loader: &'a dyn Fn(Loader) -> Loader,
+    /// What the first training step was recorded to be, before its gradients.
+    pub(crate) summary: OnceCell<Summary>,
 }
 
 impl Recipe<'_> {
@@ -129,6 +133,9 @@ impl Recipe<'_> {
             Averaging::read(graph, self.vars);
         }
         let objective = (self.objective)(&inputs[0], &inputs[1]);
+        if mode == Mode::Train {
+            self.summary.get_or_init(|| Summary::of(self.vars, &graph.recording()));
+        }
         if mode == Mode::Train {
             self.optimizer.learning_rate(graph, self.vars).probe(LEARNING_RATE);
         }

@@ -1,13 +1,14 @@
 //! What a training leaves behind.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wgrad_data::DataError;
 use wgrad_gpu::State;
+use wgrad_nn::Summary;
 
-use crate::{ConfusionMatrix, Ending, History, LogError, Scores};
+use crate::{ConfusionMatrix, Ending, History, LogError, Profile, Scores, page};
 
 /// How long the parts of a training took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Timing {
     pub compile: Duration,
     /// The training steps.
     pub train: Duration,
+    /// The part of training that the host spent in handing steps to the device.
+    pub host: Duration,
     /// The evaluations.
     pub evaluate: Duration,
     /// The part of training in which the device had nothing to do because no batch was ready.
@@ -43,13 +46,26 @@ pub struct Report {
     pub skipped_updates: u64,
     /// Training records that could not be read and were passed over, where the loader does so.
     pub skipped: Vec<DataError>,
-    /// Logs that could not be written to their end.
+    /// Logs, or a page, that could not be written to their end.
     pub unlogged: Vec<LogError>,
     /// The checkpoint that training went on from.
     pub resumed_from: Option<PathBuf>,
+    /// The model, layer by layer.
+    pub summary: Option<Summary>,
+    /// A closer look at the training step, where [`Trainer::profile`](crate::Trainer::profile) asked for it.
+    pub profile: Option<Profile>,
+    /// What was known before training, by name.
+    pub(crate) facts: Vec<(&'static str, String)>,
 }
 
 impl Report {
+    /// Writes all of this as an HTML page that needs no network and no script: scores, curves, the table of
+    /// epochs, the confusion matrix, where the time went, and the kernels of a step beside the adapter's
+    /// peaks, which [`Trainer::profile`](crate::Trainer::profile) measures.
+    pub fn html(&self, path: impl AsRef<Path>) -> Result<(), LogError> {
+        page::write(self, path.as_ref())
+    }
+
     /// The loss and the metrics over the whole test set, after the last epoch.
     pub fn test(&self) -> Scores {
         self.history.last().map(|epoch| epoch.test.clone()).unwrap_or_default()
@@ -58,7 +74,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Timing { compile, train, evaluate, stalled } = self.timing;
+        let Timing { compile, train, evaluate, stalled, .. } = self.timing;
         let ending = match self.ending {
             Ending::Finished => "",
             Ending::Patience => ", stopped early",

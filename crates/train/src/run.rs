@@ -13,7 +13,7 @@ use crate::pass::{Pass, Tally};
 use crate::programs::{LEARNING_RATE, Programs, Recipe};
 use crate::resume;
 use crate::stopping::Stopping;
-use crate::{Checkpoint, EpochReport, Progress, Report, StepReport, Timing, TrainError, Trainer};
+use crate::{Checkpoint, EpochReport, Profile, Progress, Report, StepReport, Timing, TrainError, Trainer};
 
 /// Why a training has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl<'a> Run<'a> {
         let bar = Bar::new(trainer.progress, epochs, total, done, trainer.batch_size);
         let interrupt = trainer.checkpoints.is_some().then(Interrupt::listen);
         let timing = Timing { compile, ..Timing::default() };
-        let logs = trainer.open_logs(done, &programs.training.passes[0].measures.names())?;
+        let logs = trainer.open_logs(done, &programs.training.passes[0].measures.names(), recipe.summary.get())?;
         let (best, stalled) = (None, Duration::ZERO);
         Ok(Self {
             trainer,
@@ -103,6 +103,9 @@ impl<'a> Run<'a> {
         // An interrupted training may go on; its state stays where it is.
         let restored = if ending == Ending::Interrupted { None } else { self.restore_best()? };
         let skipped_updates = skipped_updates(&self.state)?;
+        let skipped = self.programs.training.skipped();
+        let is_profiled = self.trainer.profile && ending != Ending::Interrupted;
+        let profile = is_profiled.then(|| Profile::of(self.trainer, &self.programs.training.passes[0]));
         self.logs.flush(&self.bar);
         drop(self.bar);
         Ok(Report {
@@ -114,9 +117,12 @@ impl<'a> Run<'a> {
             ending,
             restored,
             skipped_updates,
-            skipped: self.programs.training.skipped(),
+            skipped,
             unlogged: self.logs.failed,
             resumed_from: self.resumed.map(|resumed| resumed.from),
+            summary: self.recipe.summary.get().cloned(),
+            profile,
+            facts: self.trainer.facts(),
         })
     }
 
@@ -256,11 +262,13 @@ impl<'a> Run<'a> {
     /// One batch, and the update behind it if it is the last of several.
     fn step(&mut self, index: usize, turn: Turn, end: u64, tally: &mut Tally) -> Result<(), TrainError> {
         let pass = &self.programs.training.passes[turn.pass];
+        let start = Instant::now();
         tally.push(pass, pass.program.run(&mut self.state, turn.batch)?, turn.index);
         let complete = (index + 1).is_multiple_of(self.trainer.accumulate) || index as u64 + 1 == end;
         if let Some(update) = self.programs.update.as_ref().filter(|_| complete) {
             update.run(&mut self.state, Batch::new())?;
         }
+        self.timing.host += start.elapsed();
         Ok(())
     }
 

@@ -56,6 +56,7 @@ pub struct Trainer {
     pub(crate) unfreezing: Unfreezing,
     pub(crate) allow_non_finite: bool,
     pub(crate) progress: bool,
+    pub(crate) summary: bool,
     pub(crate) patience: Option<Patience>,
     pub(crate) restore_best: bool,
     pub(crate) checkpoints: Option<Checkpoints>,
@@ -65,6 +66,8 @@ pub struct Trainer {
     pub(crate) callbacks: Callbacks,
     pub(crate) chart: Option<PathBuf>,
     pub(crate) logs: Vec<Target>,
+    pub(crate) page: Option<PathBuf>,
+    pub(crate) profile: bool,
 }
 
 impl Trainer {
@@ -86,6 +89,7 @@ impl Trainer {
             unfreezing: Unfreezing::default(),
             allow_non_finite: false,
             progress: true,
+            summary: false,
             patience: None,
             restore_best: false,
             checkpoints: None,
@@ -95,6 +99,8 @@ impl Trainer {
             callbacks: Callbacks::default(),
             chart: None,
             logs: vec![],
+            page: None,
+            profile: false,
         }
     }
 
@@ -171,6 +177,13 @@ impl Trainer {
     /// epoch.
     pub fn progress(mut self, progress: bool) -> Self {
         self.progress = progress;
+        self
+    }
+
+    /// Whether to write a [`Summary`](wgrad_nn::Summary) of the model to standard error before training: layers
+    /// with their outputs, parameters and operations, and what the plan of a training step needs.
+    pub fn summary(mut self, summary: bool) -> Self {
+        self.summary = summary;
         self
     }
 
@@ -298,6 +311,21 @@ impl Trainer {
     /// Leaves a [`chart`](crate::chart) of loss and metrics, as `.svg` or `.png`.
     pub fn chart(mut self, path: impl Into<PathBuf>) -> Self {
         self.chart = Some(path.into());
+        self
+    }
+
+    /// Leaves an HTML page that shows the whole training ([`Report::html`](crate::Report::html)), with a
+    /// [`Trainer::profile`]. A path that cannot be written is an error before training begins; what goes wrong
+    /// later is told in [`Report::unlogged`](crate::Report::unlogged).
+    pub fn report(mut self, path: impl Into<PathBuf>) -> Self {
+        self.page = Some(path.into());
+        self.profile(true)
+    }
+
+    /// Whether to time the kernels of a training step in the end, on a state of its own, for
+    /// [`Report::profile`](crate::Report::profile); takes a second or two.
+    pub fn profile(mut self, profile: bool) -> Self {
+        self.profile = profile;
         self
     }
 

@@ -85,24 +85,31 @@ fn svg(size: (u32, u32), history: &History) -> Result<Vec<u8>, impl Display> {
     drawn.map(|()| svg.into_bytes())
 }
 
+/// The curves of one score, as an SVG element.
+pub(crate) fn panel(history: &History, name: &str) -> Result<String, String> {
+    let mut svg = String::new();
+    let drawn = draw_score(&SVGBackend::with_string(&mut svg, PANEL).into_drawing_area(), history, name);
+    drawn.map(|()| svg).map_err(|error| error.to_string())
+}
+
 type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, history: &History) -> Drawn<B> {
     area.fill(&WHITE)?;
     let names = history.names();
     for (panel, name) in area.split_evenly((1, names.len())).iter().zip(names) {
-        let curve = |scores: fn(&EpochReport) -> &Scores| -> Vec<(i32, f64)> {
-            let value = |epoch: &EpochReport| Some((epoch.epoch as i32, scores(epoch).get(name)?));
-            history
-                .epochs()
-                .iter()
-                .filter_map(value)
-                .filter(|(_, value)| (*value as f32).is_finite())
-                .collect()
-        };
-        draw_panel(panel, name, &curve(|epoch| &epoch.train), &curve(|epoch| &epoch.test))?;
+        draw_score(panel, history, name)?;
     }
     area.present()
+}
+
+fn draw_score<B: DrawingBackend>(panel: &DrawingArea<B, Shift>, history: &History, name: &str) -> Drawn<B> {
+    let curve = |scores: fn(&EpochReport) -> &Scores| -> Vec<(i32, f64)> {
+        let value = |epoch: &EpochReport| Some((epoch.epoch as i32, scores(epoch).get(name)?));
+        let drawable = |point: &(i32, f64)| (point.1 as f32).is_finite();
+        history.epochs().iter().filter_map(value).filter(drawable).collect()
+    };
+    draw_panel(panel, name, &curve(|epoch| &epoch.train), &curve(|epoch| &epoch.test))
 }
 
 fn draw_panel<B: DrawingBackend>(

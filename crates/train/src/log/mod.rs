@@ -22,9 +22,9 @@ use crate::{EpochReport, StepReport};
 
 pub use tensorboard::TensorBoard;
 
-/// A log that could not be opened, or not be written to its end.
+/// A log or a page that could not be opened, or not be written to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("log {}: {problem}", path.display())]
+#[error("{}: {problem}", path.display())]
 pub struct LogError {
     /// The file or directory.
     pub path: PathBuf,
@@ -50,7 +50,7 @@ pub enum LogProblem {
 }
 
 impl LogProblem {
-    fn at(path: &Path) -> impl Fn(io::Error) -> LogError {
+    pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> LogError {
         move |error| LogError { path: path.into(), problem: error.into() }
     }
 }
@@ -160,11 +160,16 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
+/// Makes the directory of a file.
+pub(crate) fn make_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), std::fs::create_dir_all)
+}
+
 /// Opens a file to write behind that part of it which `kept` wants to keep, given all of it; behind nothing
 /// where no step was before. Makes file and directory where needed.
 fn open_behind(path: &Path, step: u64, kept: impl FnOnce(&[u8]) -> usize) -> io::Result<File> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.map_or(Ok(()), std::fs::create_dir_all)?;
+    make_parent(path)?;
     if step == 0 {
         return File::create(path);
     }

@@ -17,7 +17,8 @@ impl Tensor {
     #[track_caller]
     pub fn mean(&self, axes: impl Axes) -> Self {
         let Some(axes) = self.float_axes("mean", &axes) else { return self.invalid() };
-        self.sum(&axes[..]) / self.extent_of(&axes) as f64
+        // The same division as in [`Tensor::var`], so that what both are subtracted from is computed once.
+        self.mean_keep(&axes[..]).reshape(self.shape().without(&axes))
     }
 
     /// The mean along axes, which stay with extent 1.

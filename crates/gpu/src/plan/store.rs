@@ -13,6 +13,13 @@ use super::views::is_view;
 
 /// An inlined computation heavier than this is stored when more than one place needs it.
 const RECOMPUTE: u32 = 4;
+/// One not heavier than this is computed again where it is spread out of tensors that have fewer elements: a
+/// gradient that goes to the largest element of each window.
+const SPREAD: u32 = 8;
+/// What so many elements share, a scale for each channel, is computed once for several of them, and does not make
+/// each of them heavy.
+const WIDE: usize = 16;
+const SHARED: u32 = 4;
 /// A chain of this many operations and views is stored at its end: kernels are written by recursion.
 const DEEPEST: usize = 48;
 /// An operand of a contraction that nothing else needs, and that costs no more than an operation on two loads,
@@ -137,14 +144,22 @@ pub(super) fn choose_stored(
         reads[index] = bounded_reads(recording, id, &reads, &mut stored, budget);
         let inputs = node.inputs.iter().map(|input| inlined[input.index()]);
         inlined[index] = inputs.fold(weight(&node.op), u32::saturating_add);
+        let wide = |input: NodeId| node.spec.shape.numel() >= WIDE * recording.node(input).spec.shape.numel();
+        if matches!(node.op, Op::Expand(_)) && wide(node.inputs[0]) {
+            inlined[index] = inlined[index].min(1 + inlined[index] / SHARED);
+        }
         let heavy = inlined[index] >= RECOMPUTE;
         if is_computed(id) {
             let prologue = uses[index] == 1 && inlined[index] <= PROLOGUE;
             let given = || is_placed(&recording.node(peel(recording, node.inputs[0])).op);
+            let numel = |id: &NodeId| recording.node(*id).spec.shape.numel();
+            let spread = uses[index] == 1
+                && inlined[index] <= SPREAD
+                && numel(&id) > reads[index].iter().map(numel).sum::<usize>();
             stored[index] |= contracted[index] && !prologue
                 || is_narrowing(recording, node) && !given()
                 || exact.contains(&id)
-                || heavy && (uses[index] > 1 || replicated[index]);
+                || heavy && (uses[index] > 1 || replicated[index] && !spread);
         }
         let below = node.inputs.iter().map(|input| depth[input.index()]).max();
         depth[index] = below.map_or(0, |depth| depth + 1);

@@ -85,6 +85,7 @@ impl Program {
                 needed: bytes,
                 limit,
                 largest: String::new(),
+                advice: String::new(),
             });
         }
         Ok((buffer.clone(), range.0, bytes))

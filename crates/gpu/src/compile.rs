@@ -7,8 +7,8 @@ use crate::codegen::{self, Source};
 use crate::device::Gpu;
 use crate::error::Error;
 use crate::plan::fuse::{Budget, fuse};
-use crate::plan::{Plan, lower, memory, mixed, schedule};
-use crate::program::{Dispatch, Program};
+use crate::plan::{Plan, lower, memory, mixed, remat, schedule};
+use crate::program::{Dispatch, Program, Recorded};
 
 /// How one program is compiled. [`Gpu::compile`] is the short way to one with the defaults.
 ///
@@ -24,6 +24,7 @@ use crate::program::{Dispatch, Program};
 pub struct Compiler {
     gpu: Gpu,
     precision: Precision,
+    memory_budget: Option<u64>,
 }
 
 /// In which precision a program multiplies and stores.
@@ -45,7 +46,7 @@ pub enum Precision {
 impl Gpu {
     /// A compiler for this device, with the defaults.
     pub fn compiler(&self) -> Compiler {
-        Compiler { gpu: self.clone(), precision: Precision::Full }
+        Compiler { gpu: self.clone(), precision: Precision::Full, memory_budget: None }
     }
 
     /// Records a graph and compiles it. The closure returns the outputs; a mistake made while recording is
@@ -81,6 +82,35 @@ impl Compiler {
         }
     }
 
+    /// Keeps the workspace, which is every intermediate of a run at its peak, within so many bytes: what does not
+    /// fit is computed a second time where it is read again (gradient checkpointing, chosen by the planner). The
+    /// same kernels run, so results have the same bits as without; [`Stats`](crate::Stats) and
+    /// [`Program::explain`] say what it costs. Variables are not counted: [`State::bytes`](crate::State::bytes)
+    /// come on top.
+    ///
+    /// Compiling fails with [`Error::OverBudget`], which says what would do, where recomputing is not enough.
+    ///
+    /// ```no_run
+    /// # use wgrad_core::{Mode, Tensor};
+    /// # fn of(gpu: wgrad_gpu::Gpu, record: impl Fn(&wgrad_core::Graph) -> [Tensor; 1]) -> Result<(), wgrad_gpu::Error> {
+    /// let whole = gpu.compile(Mode::Train, &record)?;
+    /// let half = whole.stats().peak_bytes / 2;
+    /// let program = gpu.compiler().memory_budget(half).compile(Mode::Train, &record)?;
+    /// assert!(program.stats().peak_bytes <= half);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// The same without a memory budget.
+    pub(crate) fn without_budget(mut self) -> Self {
+        self.memory_budget = None;
+        self
+    }
+
     /// [`Gpu::compile`] with this compiler's choices.
     pub fn compile<O: AsRef<[Tensor]>>(
         &self,
@@ -106,6 +136,7 @@ impl Compiler {
     pub fn compile_recording(&self, recording: &Recording, outputs: &[NodeId]) -> Result<Program, Error> {
         recording.check()?;
         let gpu = &self.gpu;
+        gpu.check()?;
         if self.precision == Precision::Mixed && !self.has_half() {
             let what = "f16, which mixed precision needs (`Precision::MixedWhereSupported` does without it)";
             return Err(Error::Unsupported { adapter: gpu.info().name.clone(), what: what.into() });
@@ -125,7 +156,9 @@ impl Compiler {
                 Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        gpu.assemble(recording, plan, sources, dispatches)
+        let (recording, outputs) = (recording.clone(), outputs.to_vec());
+        let recorded = Recorded { compiler: self.clone(), recording, outputs };
+        gpu.assemble(recorded, plan, sources, dispatches)
     }
 
     /// Plans a recording without compiling anything.
@@ -152,7 +185,13 @@ impl Compiler {
         let budget = Budget { bindings: gpu.bindings(), fuse: gpu.options().fuse, subgroup };
         let fused = fuse(&recording, &roots, budget);
         let schedule = schedule::schedule(&recording, fused, gpu.options().fuse);
-        Ok(memory::place(recording, outputs, schedule))
+        let plan = memory::place(recording, outputs, schedule);
+        let Some(budget) = self.memory_budget else { return Ok(plan) };
+        remat::within(&plan, budget).map_err(|least| Error::OverBudget {
+            budget,
+            least: least.workspace,
+            largest: least.largest_at_peak(),
+        })
     }
 
     fn has_half(&self) -> bool {

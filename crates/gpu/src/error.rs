@@ -38,7 +38,7 @@ pub enum Error {
     },
     /// A tensor or the whole plan is larger than the adapter allows.
     #[error(
-        "the plan needs {needed} bytes {what}, adapter `{adapter}` allows {limit}; largest tensors:\n{largest}"
+        "the plan needs {needed} bytes {what}, adapter `{adapter}` allows {limit}{advice}; largest tensors:\n{largest}"
     )]
     TooLarge {
         /// The adapter's name.
@@ -50,6 +50,21 @@ pub enum Error {
         /// Bytes allowed.
         limit: u64,
         /// The tensors to blame, with their places in the user's code.
+        largest: String,
+        /// What would help.
+        advice: String,
+    },
+    /// No recomputation was found that brings a program within its memory budget.
+    #[error(
+        "the memory budget of {budget} bytes is too small: recomputing comes down to {least} bytes, with these \
+         tensors alive at the peak:\n{largest}"
+    )]
+    OverBudget {
+        /// Bytes allowed.
+        budget: u64,
+        /// The least bytes for which a plan was found.
+        least: u64,
+        /// What is alive when they are needed, with places in the user's code.
         largest: String,
     },
     /// A batch that could not be written.

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use wgrad_core::batch::{Batch, BatchAllocator, Layout};
-use wgrad_core::{Array, Op, Recording, Tensor, TensorSpec};
+use wgrad_core::{Array, Node, NodeId, Op, Recording, Tensor, TensorSpec};
 
 use crate::codegen::{Bound, Source};
+use crate::compile::Compiler;
 use crate::device::{Gpu, Pipeline};
 use crate::error::Error;
-use crate::plan::{Place, Plan};
+use crate::plan::{Place, Plan, Recomputed, remat};
 use crate::run::Reader;
 use crate::staging::{Ring, Shared};
 
@@ -26,6 +27,8 @@ pub struct Stats {
     pub flops: u64,
     /// Bytes that kernels read and write in a run, each tensor counted once per kernel.
     pub bytes: u64,
+    /// What a memory budget costs; also counted in `dispatches` and `bytes`.
+    pub recomputed: Option<Recomputed>,
 }
 
 /// One dispatch, ready to be recorded.
@@ -45,9 +48,18 @@ pub(crate) struct Readback {
     pub(crate) offset: u64,
 }
 
+/// What a program was compiled from.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) compiler: Compiler,
+    pub(crate) recording: Recording,
+    pub(crate) outputs: Vec<NodeId>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) gpu: Gpu,
+    pub(crate) recorded: Recorded,
     pub(crate) plan: Plan,
     pub(crate) stats: Stats,
     pub(crate) inputs: Vec<(Arc<str>, TensorSpec)>,
@@ -84,57 +96,56 @@ pub struct Program {
 impl Gpu {
     pub(crate) fn check_limits(&self, plan: &Plan) -> Result<(), Error> {
         let limits = self.inner.device.limits();
-        let nodes = plan.recording.nodes.iter().zip(&plan.places);
-        let mut stored: Vec<_> = nodes.filter(|(_, place)| place.is_some()).map(|(node, _)| node).collect();
-        stored.sort_by_key(|node| std::cmp::Reverse(node.spec.bytes()));
-        let binding = stored.first().map_or(0, |node| node.spec.bytes() as u64);
-        let too_large = |what: &str, needed: u64, limit: u64| {
-            let line = |node: &&wgrad_core::Node| {
-                format!(
-                    "  {} {} ({} bytes) at {}\n",
-                    node.op.name(),
-                    node.spec,
-                    node.spec.bytes(),
-                    node.location
-                )
-            };
-            Err(Error::TooLarge {
-                adapter: self.info().name.clone(),
-                what: what.into(),
-                needed,
-                limit,
-                largest: stored.iter().take(5).map(line).collect(),
-            })
+        let too_large = |what: &str, needed: u64, limit: u64, advice: String, largest: String| {
+            let (adapter, what) = (self.info().name.clone(), what.into());
+            Err(Error::TooLarge { adapter, what, needed, limit, largest, advice })
         };
-        if binding > limits.max_storage_buffer_binding_size {
-            return too_large("for one tensor", binding, limits.max_storage_buffer_binding_size);
+        let nodes = plan.recording.nodes.iter().zip(&plan.places);
+        let stored = nodes.filter(|(_, place)| place.is_some()).map(|(node, _)| node);
+        let binding = limits.max_storage_buffer_binding_size;
+        let mut too_wide: Vec<_> = stored.filter(|node| node.spec.bytes() as u64 > binding).collect();
+        too_wide.sort_by_key(|node| std::cmp::Reverse(node.spec.bytes()));
+        if let Some(widest) = too_wide.first() {
+            let needed = widest.spec.bytes() as u64;
+            let largest = too_wide.iter().take(8).map(|node| line(node)).collect();
+            return too_large("for one tensor", needed, binding, String::new(), largest);
         }
         if plan.workspace > limits.max_buffer_size {
-            return too_large("for intermediates", plan.workspace, limits.max_buffer_size);
+            let least = remat::smallest(plan).workspace;
+            let advice = format!("; with a memory budget it can do with {least}");
+            let (needed, limit) = (plan.workspace, limits.max_buffer_size);
+            return too_large("for intermediates", needed, limit, advice, plan.largest_at_peak());
         }
         Ok(())
     }
 
     pub(crate) fn assemble(
         &self,
-        recording: &Recording,
+        recorded: Recorded,
         plan: Plan,
         sources: Vec<Source>,
         dispatches: Vec<Dispatch>,
     ) -> Result<Program, Error> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let workspace = self.buffer("workspace", plan.workspace, usage)?;
+        let workspace = self.buffer("workspace", plan.workspace, usage).map_err(|error| match error {
+            Error::OutOfMemory(message) => {
+                let largest = plan.largest_at_peak();
+                Error::OutOfMemory(format!("{message}; the largest tensors at the peak:\n{largest}"))
+            }
+            error => error,
+        })?;
         let inputs = plan.recording.inputs();
         let mut places = vec![];
         let mut layout = Layout::new();
         for (name, spec) in &inputs {
             layout = layout.field(name, spec.clone());
-            let is_this = |node: &wgrad_core::Node| matches!(&node.op, Op::Input(op) if op.name == *name);
+            let is_this = |node: &Node| matches!(&node.op, Op::Input(op) if op.name == *name);
             let node = plan.recording.nodes.iter().position(is_this);
             let place = node.and_then(|node| plan.places[node].clone());
             places.push(place.ok_or_else(|| Error::Internal(format!("input `{name}` has no place")))?);
         }
-        let bounds = recording.bounds.iter().map(|(name, bound)| (name.to_string(), *bound)).collect();
+        let bounds =
+            recorded.recording.bounds.iter().map(|(name, bound)| (name.to_string(), *bound)).collect();
         let ring = Arc::new(Ring::new(self, layout.bytes(), bounds)?);
         let mut offset = 0;
         let mut results = vec![];
@@ -154,6 +165,7 @@ impl Gpu {
             lower_bound: plan.lower_bound,
             flops: plan.flops(),
             bytes: plan.kernels.iter().map(|kernel| plan.kernel_bytes(kernel)).sum(),
+            recomputed: plan.recomputed,
         };
         for (offset, bytes) in &constants {
             self.inner.queue.write_buffer(&workspace, *offset, bytes);
@@ -162,6 +174,7 @@ impl Gpu {
         let outputs = plan.outputs.len();
         let inner = Compiled {
             gpu: self.clone(),
+            recorded,
             plan,
             stats,
             inputs,
@@ -185,6 +198,11 @@ impl Gpu {
         let mut state = self.init(&wgrad_core::Vars::new(), 0)?;
         program.run(&mut state, Batch::new())?.get(0)
     }
+}
+
+/// A node that needs memory, as errors name it.
+fn line(node: &Node) -> String {
+    format!("  {} {} ({} bytes) at {}\n", node.op.name(), node.spec, node.spec.bytes(), node.location)
 }
 
 /// The constants of a plan that lie in memory: (offset, bytes).

@@ -93,7 +93,7 @@ impl Program {
     /// [`Program::run`], every dispatch in a pass of its own where a timer wants to know how long it took.
     pub(crate) fn submit(
         &self,
-        state: &mut State,
+        state: &State,
         batch: Batch,
         timer: Option<&Timer>,
     ) -> Result<Outputs, Error> {
@@ -319,6 +319,7 @@ pub(crate) fn read_buffer(
     offset: u64,
     bytes: u64,
 ) -> Result<Vec<u8>, Error> {
+    gpu.check()?;
     let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
     let to = gpu.buffer("readback", bytes, usage)?;
     let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

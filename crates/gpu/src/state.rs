@@ -100,12 +100,49 @@ impl State {
                 needed: end,
                 limit,
                 largest: lines.collect(),
+                advice: String::new(),
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let buffer = gpu.buffer("state", end, usage)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Self { gpu: gpu.clone(), id, buffer, slots, order, bytes: end })
+    }
+
+    /// A state of the same variables with the same values, in device memory of its own.
+    pub fn duplicate(&self) -> Result<Self, Error> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let mut copy = Self {
+            gpu: self.gpu.clone(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            buffer: self.gpu.buffer("state", self.bytes, usage)?,
+            slots: self.slots.clone(),
+            order: self.order.clone(),
+            bytes: self.bytes,
+        };
+        copy.copy_from(self)?;
+        Ok(copy)
+    }
+
+    /// Takes the values of a state of the same variables, on the device and without waiting.
+    pub fn copy_from(&mut self, other: &Self) -> Result<(), Error> {
+        if !Arc::ptr_eq(&self.gpu.inner, &other.gpu.inner) {
+            let [program, state] = [&self.gpu, &other.gpu].map(|gpu| gpu.info().to_string());
+            return Err(Error::OtherDevice { program, state });
+        }
+        let place =
+            |state: &Self, name: &str| state.slots.get(name).map(|slot| (slot.offset, slot.spec.clone()));
+        let mut names = self.order.iter().chain(&other.order);
+        if let Some(name) = names.find(|name| place(self, name) != place(other, name)) {
+            let message = "it is not the same in the two states of a copy".into();
+            return Err(Error::Variable { name: name.to_string(), message });
+        }
+        let mut encoder =
+            self.gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&other.buffer, 0, &self.buffer, 0, self.bytes);
+        self.gpu.inner.queue.submit([encoder.finish()]);
+        self.gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+        self.gpu.check()
     }
 
     pub(crate) fn slot(&self, name: &str) -> Result<&Slot, Error> {

@@ -45,6 +45,7 @@ pub(super) struct Emitter<'a> {
     pub(super) plan: &'a Plan,
     /// The positions that occur.
     pub(super) indices: Indices,
+    kernel: &'a Kernel,
     loads: HashSet<NodeId>,
     scopes: Vec<Scope>,
     values: HashMap<(NodeId, Index), Value>,
@@ -91,10 +92,11 @@ const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 impl<'a> Emitter<'a> {
     /// An emitter for one kernel, with the scope of the whole function open.
-    pub(super) fn new(plan: &'a Plan, kernel: &Kernel) -> Self {
+    pub(super) fn new(plan: &'a Plan, kernel: &'a Kernel) -> Self {
         Self {
             plan,
             indices: Indices::default(),
+            kernel,
             loads: kernel.loads.iter().copied().collect(),
             scopes: vec![Scope::default()],
             values: HashMap::new(),
@@ -281,7 +283,7 @@ impl<'a> Emitter<'a> {
 
     /// The number of the binding for a node's place.
     pub(super) fn binding(&mut self, node: NodeId) -> usize {
-        let Some(place) = self.plan.places[node.index()].clone() else {
+        let Some(place) = self.plan.place(self.kernel, node).cloned() else {
             self.fault = Some(format!("%{} has no place", node.0));
             return 0;
         };

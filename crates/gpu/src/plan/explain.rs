@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use wgrad_core::NodeId;
 
-use super::{Archetype, Kernel, Place, Plan};
+use super::{Archetype, Kernel, Place, Plan, Recomputed};
 
 impl Plan {
     /// Floating-point operations of the whole step, by the operations' own count.
@@ -65,28 +65,36 @@ impl Plan {
             self.workspace,
             self.lower_bound
         )?;
+        if let Some(Recomputed { dispatches, flops, bytes, without }) = self.recomputed {
+            writeln!(
+                text,
+                "{dispatches} of the dispatches recompute: {flops} flop, {bytes} bytes; without them the workspace \
+                 would have {without} bytes"
+            )?;
+        }
         let numbered =
             self.steps.iter().enumerate().flat_map(|(number, step)| step.clone().map(move |k| (number, k)));
         for (number, kernel) in numbered {
             let kernel = &self.kernels[kernel];
             let over = self.label(std::slice::from_ref(kernel));
             let (flops, bytes) = (self.kernel_flops(kernel), self.kernel_bytes(kernel));
-            writeln!(text, "k{number}: {over}, {flops} flop, {bytes} bytes")?;
+            let again = if kernel.recomputes { ", once more" } else { "" };
+            writeln!(text, "k{number}: {over}, {flops} flop, {bytes} bytes{again}")?;
             for id in &kernel.nodes {
                 let node = self.recording.node(*id);
-                let kept =
-                    if kernel.stores.contains(id) { self.place_name(*id) } else { "in registers".into() };
+                let is_stored = kernel.stores.contains(id);
+                let kept = if is_stored { self.place_name(kernel, *id) } else { "in registers".into() };
                 writeln!(text, "  %{} {} {}: {kept}  ({})", id.0, node.op.name(), node.spec, node.location)?;
             }
             let loads: Vec<String> =
-                kernel.loads.iter().map(|id| format!("%{} {}", id.0, self.place_name(*id))).collect();
+                kernel.loads.iter().map(|id| format!("%{} {}", id.0, self.place_name(kernel, *id))).collect();
             writeln!(text, "  reads {}", loads.join(", "))?;
         }
         Ok(())
     }
 
-    fn place_name(&self, id: NodeId) -> String {
-        match &self.places[id.index()] {
+    fn place_name(&self, kernel: &Kernel, id: NodeId) -> String {
+        match self.place(kernel, id) {
             Some(Place::Workspace { offset, bytes }) => format!("@{offset}+{bytes}"),
             Some(Place::State(name)) => format!("`{name}`"),
             None => "nowhere".into(),

@@ -243,7 +243,7 @@ impl Fuser<'_> {
             }
             None => {
                 let archetype = self.own_archetype(id);
-                self.fused.kernels.push(Kernel { archetype, nodes: vec![], stores: vec![], loads: vec![] });
+                self.fused.kernels.push(Kernel::new(archetype));
                 self.fused.ancestors.push(HashSet::new());
                 self.fused.kernels.len() - 1
             }

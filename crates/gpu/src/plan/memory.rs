@@ -1,112 +1,108 @@
 //! Gives every stored value its place: values whose lives do not overlap share bytes.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::cmp::Reverse;
 
 use wgrad_core::{NodeId, Op, Recording};
 
+use super::live::{Life, Liveness, Touch, alive};
 use super::pack::SMALL;
 use super::schedule::Schedule;
-use super::{Place, Plan, bytes_of};
-
-/// A value's bytes and the first and last dispatch (inclusive) that need them.
-#[derive(Clone, Copy, Debug)]
-pub struct Life {
-    /// The value.
-    pub node: NodeId,
-    /// Its size.
-    pub bytes: u64,
-    /// The dispatch that writes it; 0 for what is there before the first.
-    pub first: usize,
-    /// The last dispatch that reads it; the number of dispatches for what is read afterwards.
-    pub last: usize,
-}
+use super::{Place, Plan};
 
 /// Places every stored value of a schedule.
 pub fn place(recording: Recording, outputs: Vec<NodeId>, schedule: Schedule) -> Plan {
     let Schedule { kernels, steps, in_place, copies } = schedule;
-    let count = recording.nodes.len();
-    let mut places: Vec<Option<Place>> = vec![None; count];
-    for (index, node) in recording.nodes.iter().enumerate() {
-        if let Op::Variable(variable) = &node.op {
-            places[index] = Some(Place::State(variable.name.clone()));
-        }
+    let in_state = recording.nodes.iter().map(|node| match &node.op {
+        Op::Variable(variable) => Some(Place::State(variable.name.clone())),
+        _ => None,
+    });
+    let mut places: Vec<Option<Place>> = in_state.collect();
+    for (node, name) in in_place {
+        places[node.index()] = Some(Place::State(name));
     }
-    for (node, name) in &in_place {
-        places[node.index()] = Some(Place::State(name.clone()));
-    }
-
-    let mut lives: HashMap<NodeId, Life> = HashMap::new();
-    let mut touch = |id: NodeId, at: usize, first: bool| {
-        if places[id.index()].is_some() {
-            return;
-        }
-        let node = recording.node(id);
-        let given = matches!(node.op, Op::Input(_) | Op::Constant(_));
-        let bytes = bytes_of(node.spec.dtype, &node.spec.shape);
-        let start = if given { 0 } else { at };
-        let life = lives.entry(id).or_insert(Life { node: id, bytes, first: start, last: at });
-        debug_assert!(given || !first || life.first == at, "a value is written once");
-        life.last = life.last.max(at);
-        // Constants are uploaded once and must survive every step.
-        if matches!(node.op, Op::Constant(_)) {
-            life.last = steps.len();
-        }
-    };
-    for (at, step) in steps.iter().enumerate() {
-        for kernel in &kernels[step.clone()] {
-            kernel.stores.iter().for_each(|&id| touch(id, at, true));
-            kernel.loads.iter().for_each(|&id| touch(id, at, false));
-        }
-    }
-    let probes = recording.probes.iter().map(|(_, id)| id);
-    let late = outputs.iter().chain(probes).chain(copies.iter().map(|(id, _)| id));
-    late.for_each(|&id| touch(id, steps.len(), false));
-    // An input that nothing reads still has to be accepted.
-    for (index, node) in recording.nodes.iter().enumerate() {
-        if matches!(node.op, Op::Input(_)) {
-            touch(NodeId(index as u32), 0, false);
-        }
-    }
-
-    let lives: Vec<Life> = lives.into_values().collect();
-    let lower_bound = most_alive(&lives, steps.len());
-    let (offsets, workspace) = pack(lives);
-    for (life, offset) in offsets {
-        places[life.node.index()] = Some(Place::Workspace { offset, bytes: life.bytes });
-    }
-    let copies: Vec<(NodeId, Arc<str>)> = copies;
-    Plan { recording, outputs, kernels, steps, places, copies, workspace, lower_bound }
+    let (workspace, lower_bound, recomputed) = (0, 0, None);
+    let mut plan =
+        Plan { recording, outputs, kernels, steps, places, copies, workspace, lower_bound, recomputed };
+    place_again(&mut plan);
+    plan
 }
 
-fn most_alive(lives: &[Life], steps: usize) -> u64 {
-    let mut change = vec![0i64; steps + 2];
-    for life in lives {
-        change[life.first] += life.bytes as i64;
-        change[life.last + 1] -= life.bytes as i64;
+/// Places the values of a plan whose kernels have changed; what lies in the state stays there.
+pub fn place_again(plan: &mut Plan) {
+    let mut touches: Vec<Touch> = vec![];
+    let lives = Liveness::of(plan).follow(&plan.steps, |touch| touches.push(touch));
+    let (offsets, workspace) = pack(&lives);
+    plan.workspace = workspace;
+    plan.lower_bound = alive(&lives, plan.steps.len()).into_iter().max().unwrap_or(0);
+    let place = |life: usize| Place::Workspace { offset: offsets[life], bytes: lives[life].bytes };
+    let in_state = |place: &Option<Place>| matches!(place, Some(Place::State(_)));
+    plan.places.iter_mut().filter(|place| !in_state(place)).for_each(|place| *place = None);
+    // What is read at the end is the last life, which comes last here.
+    for (life, Life { node, .. }) in lives.iter().enumerate() {
+        if !in_state(&plan.places[node.index()]) {
+            plan.places[node.index()] = Some(place(life));
+        }
     }
-    let mut alive = 0;
-    change
-        .iter()
-        .map(|c| {
-            alive += c;
-            alive
-        })
-        .max()
-        .unwrap_or(0) as u64
+    plan.kernels.iter_mut().for_each(|kernel| kernel.elsewhere.clear());
+    for touch in touches {
+        let (Some(kernel), place) = (touch.kernel, place(touch.life)) else { continue };
+        if plan.places[touch.node.index()].as_ref() != Some(&place) {
+            plan.kernels[kernel].elsewhere.push((touch.node, place));
+        }
+    }
 }
 
-/// Greedy by size: small values, side by side, then the largest first, each at the lowest offset that is
-/// free for its whole life.
-fn pack(mut lives: Vec<Life>) -> (Vec<(Life, u64)>, u64) {
-    lives.sort_by_key(|life| (life.bytes > SMALL, std::cmp::Reverse(life.bytes), life.node));
-    let mut placed: Vec<(Life, u64)> = Vec::with_capacity(lives.len());
+/// How often the values that reach highest are moved to the front.
+const ROUNDS: usize = 16;
+
+/// In a workspace not much larger than this, one binding reaches all values: WebGPU guarantees 128 MiB.
+const REACH: u64 = 64 << 20;
+
+/// The offset of each life, and the end of the last: small values, side by side where one binding has to reach
+/// them, then the others, each at the lowest offset that is free for its whole life. Which order leaves the fewest gaps depends on the lives. The
+/// largest first is mostly good enough; otherwise those first that are alive when most is (greedy by size and by
+/// breadth; Pisarchyk and Lee, 2020), or the longest, and then whatever reached highest before all others.
+fn pack(lives: &[Life]) -> (Vec<u64>, u64) {
+    let alive = alive(lives, lives.iter().map(|life| life.last).max().unwrap_or(0));
+    let bound = alive.iter().copied().max().unwrap_or(0);
+    let apart = bound > REACH;
+    let length = |life: &Life| (life.last - life.first + 1) as u64;
+    let weights: [&dyn Fn(&Life) -> u64; 4] = [
+        &|life| life.bytes,
+        &|life| alive[life.first..=life.last].iter().copied().max().unwrap_or(0),
+        &|life| life.bytes * length(life),
+        &|life| length(life),
+    ];
+    let mut best: Option<(Vec<u64>, u64)> = None;
+    for weight in weights {
+        let mut order: Vec<usize> = (0..lives.len()).collect();
+        order.sort_by_key(|&at| (Reverse(weight(&lives[at])), Reverse(lives[at].bytes), lives[at].node));
+        for _ in 0..ROUNDS {
+            order.sort_by_key(|&at| apart && lives[at].bytes > SMALL);
+            let (offsets, end) = pack_in_order(lives, &order);
+            order.sort_by_key(|&at| offsets[at] + lives[at].bytes < end);
+            if best.as_ref().is_none_or(|(_, least)| end < *least) {
+                best = Some((offsets, end));
+            }
+            match best {
+                Some(best) if best.1 <= bound + bound / 64 => return best,
+                _ => {}
+            }
+        }
+    }
+    best.unwrap_or_default()
+}
+
+fn pack_in_order(lives: &[Life], order: &[usize]) -> (Vec<u64>, u64) {
+    let mut offsets = vec![0; lives.len()];
+    let mut placed: Vec<usize> = Vec::with_capacity(lives.len());
     let mut end = 0;
-    for life in lives {
+    for &at in order {
+        let life = &lives[at];
         let mut taken: Vec<(u64, u64)> = placed
             .iter()
-            .filter(|(other, _)| other.first <= life.last && life.first <= other.last)
-            .map(|(other, offset)| (*offset, offset + other.bytes))
+            .filter(|&&other| lives[other].first <= life.last && life.first <= lives[other].last)
+            .map(|&other| (offsets[other], offsets[other] + lives[other].bytes))
             .collect();
         taken.sort_unstable();
         let mut offset = 0u64;
@@ -117,9 +113,10 @@ fn pack(mut lives: Vec<Life>) -> (Vec<(Life, u64)>, u64) {
             offset = offset.max(stop.next_multiple_of(Place::ALIGNMENT));
         }
         end = end.max(offset + life.bytes);
-        placed.push((life, offset));
+        offsets[at] = offset;
+        placed.push(at);
     }
-    (placed, end)
+    (offsets, end)
 }
 
 #[cfg(test)]
@@ -128,17 +125,18 @@ mod tests {
 
     #[test]
     fn values_alive_together_do_not_overlap() {
-        let life = |node, bytes, first, last| Life { node: NodeId(node), bytes, first, last };
+        let life = |node, bytes, first, last| Life { node: NodeId(node), bytes, first, last, value: 0 };
         let lives: Vec<Life> = (0..60)
             .map(|i| life(i, 16 * (1 + u64::from(i * 7 % 13)), (i / 3) as usize, (i / 3 + i % 5) as usize))
             .collect();
-        let bound = most_alive(&lives, 30);
-        let (placed, end) = pack(lives);
+        let bound = alive(&lives, 30).into_iter().max().unwrap();
+        let (offsets, end) = pack(&lives);
         assert!(end >= bound);
-        for (i, (a, at)) in placed.iter().enumerate() {
-            for (b, bt) in &placed[..i] {
+        for (i, a) in lives.iter().enumerate() {
+            for (j, b) in lives[..i].iter().enumerate() {
                 let together = a.first <= b.last && b.first <= a.last;
-                assert!(!together || at + a.bytes <= *bt || bt + b.bytes <= *at);
+                let (at, bt) = (offsets[i], offsets[j]);
+                assert!(!together || at + a.bytes <= bt || bt + b.bytes <= at);
             }
         }
     }

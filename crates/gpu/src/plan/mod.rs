@@ -1,16 +1,19 @@
 //! From a recording to kernels: each pass takes a plan's parts and returns more of them.
 //!
-//! [`mixed`] where asked → simplify → [`lower`] → simplify → `store` (what is stored) → [`fuse`] (which nodes share a kernel) → [`pack`] (which
-//! kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places). Nothing here knows WGSL or wgpu.
+//! [`mixed`] where asked → simplify → [`lower`] → simplify → `store` (what is stored) → [`fuse`] (which nodes share a
+//! kernel) → [`pack`] (which kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places) → [`remat`] (what to
+//! compute twice, under a memory budget). Nothing here knows WGSL or wgpu.
 
 mod diagram;
 pub mod explain;
 pub mod fuse;
 pub mod index;
+pub mod live;
 pub mod lower;
 pub mod memory;
 pub mod mixed;
 pub mod pack;
+pub mod remat;
 pub mod schedule;
 mod store;
 pub mod views;
@@ -53,6 +56,19 @@ pub struct Kernel {
     pub stores: Vec<NodeId>,
     /// The nodes it reads from memory.
     pub loads: Vec<NodeId>,
+    /// Whether it computes once more what has been computed before.
+    pub recomputes: bool,
+    /// Where this kernel finds or leaves values that [`Plan::places`] has elsewhere: what is recomputed lies in
+    /// several places, one after the other.
+    pub elsewhere: Vec<(NodeId, Place)>,
+}
+
+impl Kernel {
+    /// A kernel without any nodes yet.
+    fn new(archetype: Archetype) -> Self {
+        let (nodes, stores, loads, elsewhere) = (vec![], vec![], vec![], vec![]);
+        Self { archetype, nodes, stores, loads, recomputes: false, elsewhere }
+    }
 }
 
 /// Where a value lies.
@@ -92,7 +108,7 @@ pub struct Plan {
     /// The kernels of each dispatch: usually one, several where equal maps over different tensors are
     /// packed together.
     pub steps: Vec<Range<usize>>,
-    /// Where each stored node lies, by node.
+    /// Where each stored node lies in the end, by node.
     pub places: Vec<Option<Place>>,
     /// Copies into variables that could not be updated in place: (node, variable).
     pub copies: Vec<(NodeId, Arc<str>)>,
@@ -100,4 +116,27 @@ pub struct Plan {
     pub workspace: u64,
     /// Bytes of the workspace that no plan could do without: the most that is alive at once.
     pub lower_bound: u64,
+    /// What a memory budget has cost.
+    pub recomputed: Option<Recomputed>,
+}
+
+/// What it costs to stay within a memory budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recomputed {
+    /// Dispatches that compute something once more.
+    pub dispatches: usize,
+    /// Their floating-point operations.
+    pub flops: u64,
+    /// The bytes they read and write, each tensor counted once per kernel.
+    pub bytes: u64,
+    /// Bytes of the workspace that does without them.
+    pub without: u64,
+}
+
+impl Plan {
+    /// Where a kernel finds or leaves a value.
+    pub fn place<'a>(&'a self, kernel: &'a Kernel, id: NodeId) -> Option<&'a Place> {
+        let elsewhere = kernel.elsewhere.iter().find(|(node, _)| *node == id).map(|(_, place)| place);
+        elsewhere.or(self.places[id.index()].as_ref())
+    }
 }

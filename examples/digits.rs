@@ -1,6 +1,6 @@
 //! A convolutional net on the 1,797 handwritten digits that come with wgrad, a fifth of them held out.
 //!
-//!     cargo run --release --example digits -- --chart digits.svg
+//!     cargo run --release --example digits -- --chart digits.svg --report digits.html --tensorboard runs/digits
 
 use std::path::PathBuf;
 
@@ -15,6 +15,12 @@ struct Options {
     /// Where to leave the curves of loss and accuracy (.svg or .png).
     #[arg(long)]
     chart: Option<PathBuf>,
+    /// Where to leave a page that shows the whole run (.html).
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// A folder for TensorBoard's event files.
+    #[arg(long)]
+    tensorboard: Option<PathBuf>,
     /// Passes through the training data.
     #[arg(long, default_value_t = 15)]
     epochs: usize,
@@ -71,6 +77,12 @@ fn train(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         .seed(1);
     if let Some(path) = &options.chart {
         trainer = trainer.chart(path);
+    }
+    if let Some(path) = &options.report {
+        trainer = trainer.report(path);
+    }
+    if let Some(folder) = &options.tensorboard {
+        trainer = trainer.tensorboard(TensorBoard::new(folder).histograms(true));
     }
     let report = trainer.fit(&train, &test, |x, y| Objective::classification(&model.forward(x), y))?;
     println!("{report}");

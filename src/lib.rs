@@ -36,8 +36,8 @@ pub mod prelude {
         InvertedResidual, KvCache, LayerNorm, LeakyRelu, Linear, LinearConfig, Lstm, MaxPool1d, MaxPool2d,
         Mish, Module, MultiHeadAttention, PRelu, PixelShuffle, RecurrentConfig, Relu, Relu6, ResidualBlock,
         RmsNorm, Rnn, RotaryEmbedding, Selu, Sequential, Sigmoid, Silu, SinusoidalPositions, Softmax,
-        Softplus, Tanh, TransformerConfig, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
-        TransformerEncoderLayer, Upsample, init, models,
+        Softplus, Summary, Tanh, TransformerConfig, TransformerDecoder, TransformerDecoderLayer,
+        TransformerEncoder, TransformerEncoderLayer, Upsample, init, models,
     };
     pub use wgrad_optim::{
         Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaging, ChainedLr, ConstantLr, Cosine,
@@ -45,7 +45,10 @@ pub mod prelude {
         MultiStepLr, Muon, NAdam, OneCycleLr, Optimizer, PolynomialLr, RAdam, Rate, ReduceOnPlateau, RmsProp,
         Schedule, SequentialLr, Sgd, StepLr, Warmup, clip_grad_norm, clip_grad_value,
     };
-    pub use wgrad_train::{Checkpoint, Checkpoints, Ending, Objective, Patience, Progress, Report, Trainer};
+    pub use wgrad_train::{
+        Average, Checkpoint, Checkpoints, Confusion, ConfusionMatrix, Ending, Metric, Objective, Patience,
+        Progress, Report, TensorBoard, Trainer,
+    };
     pub use wgrad_weights::{LoadReport, Weights, WeightsError};
 }
 
@@ -58,6 +61,8 @@ mod book {
     mod recording {}
     #[doc = include_str!("../docs/book/src/training.md")]
     mod training {}
+    #[doc = include_str!("../docs/book/src/looking.md")]
+    mod looking {}
     #[doc = include_str!("../docs/book/src/data.md")]
     mod data {}
     #[doc = include_str!("../docs/book/src/operations.md")]

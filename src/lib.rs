@@ -23,10 +23,10 @@ pub mod prelude {
     pub use wgrad_core::ops::{CrossEntropy, Reduction, Window};
     pub use wgrad_core::{
         Array, Axes, CustomOp, DType, DType::*, Element, Graph, Init, Mode, Shape, Tensor, TensorSpec, Var,
-        VarKind, Vars,
+        VarKind, Vars, WgslKernel,
     };
     pub use wgrad_data::{DataError, Dataset, Labelled, Loader, TensorDataset, breast_cancer, digits, mnist};
-    pub use wgrad_gpu::{AdapterInfo, AdapterKind, Gpu, Outputs, Precision, Program, State};
+    pub use wgrad_gpu::{AdapterInfo, AdapterKind, Conformance, Gpu, Outputs, Precision, Program, State};
     pub use wgrad_nn::{
         AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AttentionMask, AvgPool1d, AvgPool2d,
         BatchNorm1d, BatchNorm2d, BatchNorm3d, Bilinear, Bottleneck, Conv1d, Conv1dConfig, Conv2d,

@@ -1,18 +1,19 @@
-//! Operations of other crates: a definition made of ours, and a gradient of their own if they like.
+//! Operations of other crates: a definition made of ours, and a gradient and a kernel of their own if they like.
 //!
-//! The definition is the meaning, as it is for our own composites: the interpreter, the compiler and, without a
-//! rule of its own, the gradient work from it. Nothing of the wrapper is left in a compiled program.
+//! The definition is the meaning, as it is for our own composites: the interpreter and, without a rule or kernel
+//! of its own, gradient and compiler work from it. Nothing of the wrapper is left in a compiled program.
 
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
 use crate::case::Case;
+use crate::kernel::{KernelForm, WgslKernel};
 use crate::op::{Cotangent, Vjp};
-use crate::ops::{Custom, Rule};
+use crate::ops::{Custom, Definition, Rule, Wgsl};
 use crate::{Graph, Tensor};
 
-type Definition = dyn Fn(&[Tensor]) -> Tensor + Send + Sync;
+type Define = dyn Fn(&[Tensor]) -> Tensor + Send + Sync;
 
 /// An operation by definition.
 ///
@@ -39,15 +40,16 @@ type Definition = dyn Fn(&[Tensor]) -> Tensor + Send + Sync;
 #[derive(Clone)]
 pub struct CustomOp {
     name: &'static str,
-    definition: Arc<Definition>,
+    definition: Arc<Define>,
     gradient: Option<Rule>,
+    kernel: Option<WgslKernel>,
 }
 
 impl CustomOp {
     /// An operation that records others; gradients flow through them. Mistakes in the definition are reported
     /// where the operation is applied.
     pub fn new(name: &'static str, definition: impl Fn(&[Tensor]) -> Tensor + Send + Sync + 'static) -> Self {
-        Self { name, definition: Arc::new(definition), gradient: None }
+        Self { name, definition: Arc::new(definition), gradient: None, kernel: None }
     }
 
     /// Gives the operation a gradient rule of its own: a cotangent for each operand, given the operands, the
@@ -57,7 +59,14 @@ impl CustomOp {
         Self { gradient: Some(Rule::new(rule)), ..self }
     }
 
-    /// The name in listings and errors.
+    /// Gives the operation a kernel of its own for GPUs. It must compute what the definition says: run the
+    /// operation's cases against it (`wgrad_gpu::Conformance`). The definition still serves the interpreter, the
+    /// gradient without a rule, and adapters that cannot run the kernel; what it reads has to be an operand.
+    pub fn with_kernel(self, kernel: WgslKernel) -> Self {
+        Self { kernel: Some(kernel), ..self }
+    }
+
+    /// The name in listings and errors, and of the kernel's function.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -65,7 +74,8 @@ impl CustomOp {
     /// Records the operation. It needs at least one operand.
     #[track_caller]
     pub fn apply(&self, operands: &[&Tensor]) -> Tensor {
-        record(self.name, operands, |operands| (self.definition)(operands), self.gradient.clone())
+        let definition = |operands: &[Tensor]| (self.definition)(operands);
+        record(self.name, operands, definition, self.gradient.clone(), self.kernel.clone())
     }
 
     /// A case of this operation, named `name` or `name/variant`, that still needs its operands.
@@ -78,17 +88,20 @@ impl CustomOp {
 
 impl fmt::Debug for CustomOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CustomOp({}{})", self.name, if self.gradient.is_some() { ", own gradient" } else { "" })
+        let gradient = if self.gradient.is_some() { ", own gradient" } else { "" };
+        let kernel = if self.kernel.is_some() { ", own kernel" } else { "" };
+        write!(f, "CustomOp({}{gradient}{kernel})", self.name)
     }
 }
 
-/// Records a definition, and the node that carries its gradient rule.
+/// Records a definition, and the node that carries its gradient rule and offers its kernel.
 #[track_caller]
 pub(crate) fn record(
     name: &'static str,
     operands: &[&Tensor],
     definition: impl FnOnce(&[Tensor]) -> Tensor,
     gradient: Option<Rule>,
+    kernel: Option<WgslKernel>,
 ) -> Tensor {
     let Some(graph) = operands.first().map(|operand| operand.graph()) else {
         return Graph::without_operands(name);
@@ -102,7 +115,7 @@ pub(crate) fn record(
         return graph.invalid();
     }
     if gradient.is_some()
-        && let Some(read) = graph.read_beside(&result, operands)
+        && let Some(read) = graph.read_beside(&result, operands, true)
     {
         let message = format!(
             "the definition also reads `{read}`, whose gradient the operation's own rule would lose; make it an \
@@ -110,5 +123,36 @@ pub(crate) fn record(
         );
         return graph.fail(name, message);
     }
-    graph.record(Custom { name, gradient }, &[&[&result], operands].concat())
+    let kernel = match kernel.map(|kernel| offer(&graph, name, operands, &result, kernel)).transpose() {
+        Ok(kernel) => kernel,
+        Err(message) => return graph.fail(name, message),
+    };
+    graph.record(Custom { name, gradient, kernel }, &[&[&result], operands].concat())
+}
+
+/// A kernel with what it has to compute, which must be a function of the operands alone.
+fn offer(
+    graph: &Graph,
+    name: &'static str,
+    operands: &[&Tensor],
+    result: &Tensor,
+    kernel: WgslKernel,
+) -> Result<Wgsl, String> {
+    if let Some(read) = graph.read_beside(result, operands, false) {
+        return Err(format!(
+            "the definition also reads `{read}`, which its kernel cannot; make it an operand"
+        ));
+    }
+    if matches!(kernel.form(), KernelForm::Elementwise) {
+        let shape = result.shape();
+        let misfit = operands.iter().find(|x| x.shape().broadcast(&shape).ok() != Some(shape.clone()));
+        if let Some(misfit) = misfit {
+            let (operand, result) = (misfit.spec(), result.spec());
+            return Err(format!(
+                "its kernel is elementwise, but {operand} cannot be broadcast to the result {result}"
+            ));
+        }
+    }
+    let ids: Vec<_> = operands.iter().map(|operand| operand.id()).collect();
+    Ok(Wgsl { name, kernel, definition: Definition::new(&graph.lock(), result.id(), &ids) })
 }

@@ -339,9 +339,14 @@ impl Graph {
         Self::new(Mode::Eval).fail(operation, "needs at least one operand".into())
     }
 
-    /// The name of an input or variable that a value is computed from otherwise than through `operands` or a
-    /// detached value, and that a gradient could flow to.
-    pub(crate) fn read_beside(&self, value: &Tensor, operands: &[&Tensor]) -> Option<String> {
+    /// The name of an input or variable that a value is computed from otherwise than through `operands`. With
+    /// `differentiable`, one that a gradient could flow to: of floats, and not through a detached value.
+    pub(crate) fn read_beside(
+        &self,
+        value: &Tensor,
+        operands: &[&Tensor],
+        differentiable: bool,
+    ) -> Option<String> {
         let recording = self.lock();
         let mut seen: HashSet<NodeId> = operands.iter().map(|operand| operand.id()).collect();
         let mut open = vec![value.id()];
@@ -352,11 +357,11 @@ impl Graph {
             let node = recording.node(id);
             match &node.op {
                 Op::Input(Input { name, spec }) | Op::Variable(Variable { name, spec })
-                    if spec.dtype.is_float() =>
+                    if spec.dtype.is_float() || !differentiable =>
                 {
                     return Some(name.to_string());
                 }
-                Op::Detach(_) => {}
+                Op::Detach(_) if differentiable => {}
                 _ => open.extend(&node.inputs),
             }
         }

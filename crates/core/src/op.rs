@@ -94,7 +94,7 @@ primitives! {
     Reduce, ArgMax, CumSum,
     Contract,
     Gather, ScatterAdd,
-    Custom,
+    Custom, Wgsl,
 }
 
 impl Op {

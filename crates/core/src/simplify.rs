@@ -114,7 +114,11 @@ impl Builder {
         let same_spec = first.is_some_and(|id| self.node(id).spec == node.spec);
         match &node.op {
             Op::Reshape(_) | Op::Expand(_) | Op::Cast(_) if same_spec => Rewrite::Same(node.inputs[0]),
-            Op::Detach(_) | Op::Custom(_) => Rewrite::Same(node.inputs[0]),
+            Op::Detach(_) => Rewrite::Same(node.inputs[0]),
+            // A kernel is offered to the compiler, unless the definition says what all elements are.
+            Op::Custom(custom) if custom.kernel.is_none() || self.uniform(node.inputs[0]).is_some() => {
+                Rewrite::Same(node.inputs[0])
+            }
             Op::Permute(permute) if permute.axes.is_sorted() => Rewrite::Same(node.inputs[0]),
             Op::Flip(flip) if flip.axes.is_empty() => Rewrite::Same(node.inputs[0]),
             Op::Slice(_) | Op::Pad(_) if same_spec => Rewrite::Same(node.inputs[0]),

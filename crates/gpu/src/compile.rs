@@ -152,7 +152,7 @@ impl Compiler {
         let dispatches = sources
             .iter()
             .map(|source| {
-                let pipeline = gpu.pipeline(&source.wgsl, source.bindings.len())?;
+                let pipeline = gpu.pipeline(&source.wgsl, source.bindings.len(), source.checked)?;
                 Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })
             })
             .collect::<Result<Vec<_>, Error>>()?;
@@ -171,8 +171,9 @@ impl Compiler {
             simplify(recording, outputs)
         };
         let subgroup = gpu.shaping().subgroup.map(|size| size as usize);
-        let (lowered, outputs) =
-            lower::lower(&simple.recording, &simple.outputs, lower::Grain::new(subgroup));
+        let kernels = gpu.own_kernels(&simple.recording)?;
+        let grain = lower::Grain::new(subgroup);
+        let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs, grain, &kernels);
         lowered.check()?;
         let simple = simplify(&lowered, &outputs);
         let mut outputs = simple.outputs;

@@ -317,8 +317,9 @@ impl Gpu {
         layouts.entry(bindings).or_insert_with(create).clone()
     }
 
-    /// The pipeline of a kernel's source, compiled on first use.
-    pub(crate) fn pipeline(&self, wgsl: &str, bindings: usize) -> Result<Pipeline, Error> {
+    /// The pipeline of a kernel's source, compiled on first use. What users wrote is checked as it runs, and finds
+    /// its workgroup memory zeroed.
+    pub(crate) fn pipeline(&self, wgsl: &str, bindings: usize, checked: bool) -> Result<Pipeline, Error> {
         if let Some(known) = lock(&self.inner.pipelines).get(wgsl) {
             return Ok(known.clone());
         }
@@ -328,7 +329,7 @@ impl Gpu {
             label: Some("wgrad kernel"),
             source: wgpu::ShaderSource::Wgsl(wgsl.into()),
         };
-        let module = if self.inner.options.checked {
+        let module = if checked || self.inner.options.checked {
             device.create_shader_module(descriptor)
         } else {
             trusted(device, descriptor)
@@ -345,8 +346,8 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel writes its workgroup memory before reading it.
-                zero_initialize_workgroup_memory: false,
+                // Every kernel of ours writes its workgroup memory before reading it.
+                zero_initialize_workgroup_memory: checked,
                 ..Default::default()
             },
             cache: None,

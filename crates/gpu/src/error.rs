@@ -1,5 +1,7 @@
 //! What can go wrong between a recording and its results.
 
+use std::panic::Location;
+
 use wgrad_core::TensorSpec;
 use wgrad_core::batch::BatchError;
 
@@ -35,6 +37,18 @@ pub enum Error {
         adapter: String,
         /// What is missing, and who needs it.
         what: String,
+    },
+    /// A kernel that a user wrote for an operation and that cannot be one.
+    #[error("the kernel of `{operation}` at {kernel}, applied at {applied}: {message}")]
+    Kernel {
+        /// The operation's name.
+        operation: String,
+        /// Where the kernel was made.
+        kernel: &'static Location<'static>,
+        /// Where the operation was applied.
+        applied: &'static Location<'static>,
+        /// What is wrong, with its place in the kernel's text.
+        message: String,
     },
     /// A tensor or the whole plan is larger than the adapter allows.
     #[error(
@@ -136,6 +150,14 @@ pub enum Error {
     /// The device is gone; what is in memory on it is lost.
     #[error("the device was lost: {0}")]
     DeviceLost(String),
+    /// A device that computes something else than the definition says.
+    #[error("{what}: {message}")]
+    Differs {
+        /// Which output of what.
+        what: String,
+        /// What was expected and what was found.
+        message: String,
+    },
     /// A fault of this library.
     #[error("internal error, please report it: {0}")]
     Internal(String),

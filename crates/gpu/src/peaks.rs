@@ -41,7 +41,7 @@ impl Gpu {
     fn rate(&self, wgsl: &str, buffers: &[wgpu::Buffer], groups: u64, work: u64) -> Result<f64, Error> {
         // Long enough that a submission and a wait, some tens of microseconds, do not count.
         const SECONDS: f64 = 0.05;
-        let pipeline = self.pipeline(wgsl, buffers.len())?;
+        let pipeline = self.pipeline(wgsl, buffers.len(), false)?;
         let mut entries = vec![];
         for (number, buffer) in buffers.iter().enumerate() {
             let resource = buffer.as_entire_binding();

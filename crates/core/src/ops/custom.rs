@@ -1,5 +1,6 @@
 //! The node of an operation with a definition: its result, with a gradient rule of its own or that of the
-//! definition. Simplification leaves the definition alone, so the node costs nothing.
+//! definition. Simplification leaves the definition alone, so the node costs nothing; where its user wrote a kernel,
+//! compilers may put that in place of both.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
+use crate::ops::Wgsl;
 use crate::{Array, Tensor, TensorSpec};
 
 /// The identity of its first operand, the result of the definition; the operation's own operands follow. With
@@ -17,6 +19,8 @@ pub struct Custom {
     pub name: &'static str,
     /// Its gradient rule, if it has one of its own.
     pub gradient: Option<Rule>,
+    /// What computes the result from the operands, if its user wrote that.
+    pub kernel: Option<Wgsl>,
 }
 
 /// A gradient rule: the cotangent of every operand. Rules are equal when they are one and the same.
@@ -124,7 +128,7 @@ impl Tensor {
         forward: impl FnOnce(&[Self]) -> Self,
         backward: impl Fn(&Vjp<'_>) -> Vec<Cotangent> + Send + Sync + 'static,
     ) -> Self {
-        crate::custom::record("custom_gradient", operands, forward, Some(Rule::new(backward)))
+        crate::custom::record("custom_gradient", operands, forward, Some(Rule::new(backward)), None)
     }
 }
 

@@ -74,4 +74,5 @@ operations! {
     sort;
     triangle;
     unary: Unary, UnaryKind;
+    wgsl: Definition, Wgsl;
 }

@@ -6,8 +6,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
+use wgrad_core::kernel::WgslKernel;
+use wgrad_core::ops::Wgsl;
 use wgrad_core::{DType, NodeId, Op, Shape};
 
+use super::own::Function;
 use crate::plan::index::{Index, Indices, Kind};
 use crate::plan::{Kernel, Place, Plan, views};
 
@@ -60,6 +63,8 @@ pub(super) struct Emitter<'a> {
     pub(super) half: bool,
     /// Whether random numbers are drawn.
     pub(super) philox: bool,
+    /// The functions that users wrote for operations that occur.
+    pub(super) own: Vec<(WgslKernel, Function)>,
     /// Loads written inside of loops: of one element, and of four.
     pub(super) reads: [usize; 2],
     /// Whether to read four neighbours at once where positions allow it.
@@ -107,6 +112,7 @@ impl<'a> Emitter<'a> {
             functions: BTreeSet::new(),
             half: false,
             philox: false,
+            own: vec![],
             reads: [0; 2],
             wide_loads: false,
             next: 0,
@@ -396,8 +402,33 @@ impl<'a> Emitter<'a> {
                 let depth = inputs.iter().map(|value| value.depth).max().unwrap_or(0);
                 Value { text: self.let_("v", depth, &expression), depth }
             }
+            Op::Wgsl(op) if op.is_elementwise() => {
+                let inputs: Vec<Value> = node.inputs.iter().map(|&input| self.value(input, index)).collect();
+                let from: Vec<DType> = node.inputs.iter().map(|&input| self.dtype(input)).collect();
+                let texts: Vec<&str> = inputs.iter().map(|value| value.text.as_str()).collect();
+                let call = self.own_function(op).call(&texts, &from, dtype);
+                let depth = inputs.iter().map(|value| value.depth).max().unwrap_or(0);
+                Value { text: self.let_("v", depth, &call), depth }
+            }
             op => self.broken(&format!("{} %{} is neither stored nor computed here", op.name(), id.0)),
         }
+    }
+
+    /// The function of a user's operation.
+    fn own_function(&mut self, op: &Wgsl) -> &Function {
+        let known = self.own.iter().position(|(kernel, _)| *kernel == op.kernel);
+        let at = known.unwrap_or_else(|| {
+            let function = Function::new(op, self.own.len());
+            self.functions.extend(&function.library);
+            self.own.push((op.kernel.clone(), function));
+            self.own.len() - 1
+        });
+        &self.own[at].1
+    }
+
+    /// Whether the driver has to check what the kernel does.
+    pub(super) fn checked(&self) -> bool {
+        self.own.iter().any(|(_, function)| !function.harmless)
     }
 
     fn broken(&mut self, fault: &str) -> Value {

@@ -5,6 +5,7 @@ mod contract;
 mod emit;
 mod map;
 mod operators;
+pub(crate) mod own;
 mod packed;
 mod product;
 mod results;
@@ -77,6 +78,8 @@ pub struct Source {
     pub bindings: Vec<Bound>,
     /// Workgroups along each dimension.
     pub grid: [u32; 3],
+    /// Whether the driver has to check accesses and loops: in what users wrote, nothing is proved.
+    pub checked: bool,
 }
 
 /// What a binding number stands for.
@@ -136,6 +139,7 @@ fn generate_one(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Result<Sourc
                 assemble(&emitter, body, shaping)
             }
         }
+        Archetype::Wgsl { node } => own::generate(plan, *node, shaping)?,
     };
     emitter.fault.map_or(Ok(source), |fault| Err(Error::Internal(fault)))
 }
@@ -167,7 +171,7 @@ fn assemble(emitter: &Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
         group_number(grid),
         body.text
     ));
-    Source { wgsl, bindings: tensors(emitter), grid }
+    Source { wgsl, bindings: tensors(emitter), grid, checked: emitter.checked() }
 }
 
 fn assemble_tiled(emitter: &Emitter<'_>, parts: &tiled::Tiled, shaping: &Shaping) -> Source {
@@ -178,7 +182,7 @@ fn assemble_tiled(emitter: &Emitter<'_>, parts: &tiled::Tiled, shaping: &Shaping
     let place = format!("    {}\n{}", group_number(grid), parts.grid);
     let kernel = wgrad_shaders::replace(&kernel, "grid", &place);
     let enable = if emitter.half { ENABLE_F16 } else { "" };
-    Source { wgsl: format!("{enable}{kernel}"), bindings: tensors(emitter), grid }
+    Source { wgsl: format!("{enable}{kernel}"), bindings: tensors(emitter), grid, checked: emitter.checked() }
 }
 
 const ENABLE_F16: &str = "enable f16;\n";
@@ -223,12 +227,13 @@ fn preamble(emitter: &Emitter<'_>) -> String {
     wgsl + &library(emitter)
 }
 
-/// The library functions that a kernel calls.
+/// The functions that a kernel calls: the library's, and those that users wrote.
 fn library(emitter: &Emitter<'_>) -> String {
     let functions: Vec<&str> = emitter.functions.iter().copied().collect();
     let mut wgsl = wgrad_shaders::math(&functions);
     if emitter.philox {
         wgsl.push_str(wgrad_shaders::PHILOX);
     }
+    emitter.own.iter().for_each(|(_, function)| wgsl.push_str(&function.text));
     wgsl
 }

@@ -16,6 +16,7 @@ pub(super) fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Re
     let mut members = vec![];
     // The largest member stands for all: in the others, positions might be constant.
     let mut largest = (0, String::new(), String::new());
+    let mut checked = false;
     for kernel in kernels {
         let Archetype::Map { numel } = kernel.archetype else {
             return Err(Error::Internal("only maps are packed".into()));
@@ -25,6 +26,7 @@ pub(super) fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Re
         if let Some(fault) = emitter.fault {
             return Err(Error::Internal(fault));
         }
+        checked |= emitter.checked();
         if numel > largest.0 {
             largest = (numel, text, library(&emitter));
         }
@@ -52,7 +54,7 @@ pub(super) fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Re
         Bound::Workspace(places(false)),
         Bound::Table(table(&members, share)),
     ];
-    Ok(Source { wgsl, bindings, grid })
+    Ok(Source { wgsl, bindings, grid, checked })
 }
 
 /// The member of every workgroup; then for each member its first workgroup, its number of groups of four

@@ -45,6 +45,10 @@ impl Plan {
             Archetype::Contract { node } => {
                 format!("contract to {}", self.recording.node(*node).spec.shape)
             }
+            Archetype::Wgsl { node } => {
+                let node = self.recording.node(*node);
+                format!("own kernel `{}` to {}", node.op.name(), node.spec.shape)
+            }
         }
     }
 

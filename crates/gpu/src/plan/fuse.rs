@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use wgrad_core::{NodeId, Op, Recording, Shape};
 
 use super::index::{Index, Indices};
-use super::store::{choose_stored, compared_with_own_maximum, heaviness, is_anchor, is_placed};
+use super::store::{
+    choose_stored, compared_with_own_maximum, heaviness, is_anchor, is_placed, is_whole_kernel,
+};
 use super::views::{self, is_view};
 use super::{Archetype, Kernel};
 
@@ -146,7 +148,7 @@ impl Fuser<'_> {
         let mut trace = Trace { shape, domain, accesses: vec![], indices };
         let mut seen = HashSet::new();
         match &node.op {
-            Op::Contract(_) => {
+            op if matches!(op, Op::Contract(_)) || is_whole_kernel(op) => {
                 // Operands are read all over: any index that is not the position itself says so.
                 for &input in &node.inputs {
                     let extents = self.shape(input).clone();
@@ -259,7 +261,8 @@ impl Fuser<'_> {
     /// Kernels over the same elements that read something this node reads; single numbers are computed together
     /// whatever they read.
     fn siblings(&self, id: NodeId, trace: &Trace) -> Vec<usize> {
-        if matches!(self.recording.node(id).op, Op::Contract(_)) {
+        let op = &self.recording.node(id).op;
+        if matches!(op, Op::Contract(_)) || is_whole_kernel(op) {
             return vec![];
         }
         let own = self.own_archetype(id);
@@ -277,6 +280,7 @@ impl Fuser<'_> {
         let node = self.recording.node(id);
         match &node.op {
             Op::Contract(_) => Archetype::Contract { node: id },
+            op if is_whole_kernel(op) => Archetype::Wgsl { node: id },
             Op::Reduce(op) => {
                 Archetype::Row { shape: self.shape(node.inputs[0]).clone(), axes: op.axes.clone() }
             }
@@ -314,6 +318,7 @@ impl Fuser<'_> {
             (archetype, _) => archetype.clone(),
         };
         let fits = match &archetype {
+            Archetype::Wgsl { .. } => false,
             Archetype::Map { numel } => {
                 !is_anchor(&node.op)
                     && node.spec.shape.numel() == *numel
@@ -331,7 +336,7 @@ impl Fuser<'_> {
                 let result = !whole && trace.shape.numel() == results && !is_anchor(&node.op);
                 let same_axes = match &node.op {
                     Op::Reduce(op) => op.axes == *axes,
-                    Op::Contract(_) => false,
+                    op if matches!(op, Op::Contract(_)) || is_whole_kernel(op) => false,
                     // A map over the whole runs beside the reduction only where rows are many.
                     _ => !whole || self.budget.is_row(shape, axes),
                 };

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use wgrad_core::ops::{Contract, Detach, Pad, Reduce, ReduceKind, ScatterAdd};
+use wgrad_core::ops::{Contract, Detach, Pad, Reduce, ReduceKind, ScatterAdd, Wgsl};
 use wgrad_core::{DType, Graph, Node, NodeId, Op, Recording, Shape, Tensor};
 
 /// A chunk of a split reduction has about this many elements.
@@ -48,7 +48,14 @@ impl Grain {
 }
 
 /// The lowered recording and the new ids of the outputs.
-pub fn lower(recording: &Recording, outputs: &[NodeId], grain: Grain) -> (Recording, Vec<NodeId>) {
+///
+/// `kernels` are those of users that the device can run; they take the place of what defines them.
+pub fn lower(
+    recording: &Recording,
+    outputs: &[NodeId],
+    grain: Grain,
+    kernels: &HashSet<Wgsl>,
+) -> (Recording, Vec<NodeId>) {
     let graph = Graph::new(recording.mode);
     let mut renamed: Vec<Tensor> = Vec::with_capacity(recording.nodes.len());
     for node in &recording.nodes {
@@ -61,6 +68,10 @@ pub fn lower(recording: &Recording, outputs: &[NodeId], grain: Grain) -> (Record
             Op::Reduce(op) => transposed_convolution(recording, node, &renamed, grain)
                 .unwrap_or_else(|| reduce(inputs[0], op, grain)),
             Op::Contract(op) => contract(inputs[0], inputs[1], op, grain),
+            Op::Custom(op) => match op.kernel.as_ref().filter(|kernel| kernels.contains(kernel)) {
+                Some(kernel) => own_kernel(recording, node, &renamed, kernel),
+                None => inputs[0].clone(),
+            },
             op => graph.record(op.clone(), &inputs),
         });
         debug_assert!(tensor.spec() == node.spec, "lowering {} changed its spec", node.op.name());
@@ -73,6 +84,23 @@ pub fn lower(recording: &Recording, outputs: &[NodeId], grain: Grain) -> (Record
     lowered.assigns.iter_mut().for_each(|(_, id)| *id = rename(id));
     lowered.probes.iter_mut().for_each(|(_, id)| *id = rename(id));
     (lowered, outputs.iter().map(rename).collect())
+}
+
+/// A user's kernel on its operands. A whole one reads them from memory, where their shape is no matter.
+fn own_kernel(recording: &Recording, node: &Node, renamed: &[Tensor], kernel: &Wgsl) -> Tensor {
+    let operand = |id: &NodeId| {
+        let mut id = *id;
+        if kernel.is_elementwise() {
+            return renamed[id.index()].expand(&node.spec.shape);
+        }
+        while matches!(recording.node(id).op, Op::Reshape(_) | Op::Detach(_)) {
+            id = recording.node(id).inputs[0];
+        }
+        renamed[id.index()].clone()
+    };
+    let operands: Vec<Tensor> = node.inputs[1..].iter().map(operand).collect();
+    let graph = renamed[node.inputs[0].index()].graph();
+    graph.record(kernel.clone(), &operands.iter().collect::<Vec<_>>())
 }
 
 /// Many tensors are put together a few at a time: a kernel cannot bind them all at once.

@@ -43,6 +43,11 @@ pub enum Archetype {
         /// The contraction.
         node: NodeId,
     },
+    /// A kernel that a user wrote.
+    Wgsl {
+        /// The operation.
+        node: NodeId,
+    },
 }
 
 /// The work of one dispatch, or of a part of one.

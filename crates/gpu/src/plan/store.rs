@@ -32,7 +32,12 @@ pub(super) fn is_placed(op: &Op) -> bool {
 }
 
 pub(super) fn is_anchor(op: &Op) -> bool {
-    matches!(op, Op::Reduce(_) | Op::Contract(_))
+    matches!(op, Op::Reduce(_) | Op::Contract(_)) || is_whole_kernel(op)
+}
+
+/// Whether an operation is a kernel of its own, which a user wrote: it reads its operands from memory.
+pub(super) fn is_whole_kernel(op: &Op) -> bool {
+    matches!(op, Op::Wgsl(op) if !op.is_elementwise())
 }
 
 /// The cost of one element relative to an addition.
@@ -53,6 +58,8 @@ fn weight(op: &Op) -> u32 {
         Op::Gather(_) => 2,
         Op::Concat(_) => 2,
         Op::Compare(_) | Op::Select(_) | Op::Cast(_) => 1,
+        // As heavy as what it is defined by.
+        Op::Wgsl(op) => op.definition.nodes().iter().map(|node| weight(&node.op)).sum::<u32>().max(1),
         _ => 0,
     }
 }
@@ -107,6 +114,9 @@ pub(super) fn choose_stored(
     let mut stored: Vec<bool> =
         recording.nodes.iter().map(|node| is_placed(&node.op) || is_anchor(&node.op)).collect();
     roots.iter().for_each(|root| stored[root.index()] = true);
+    for node in recording.nodes.iter().filter(|node| is_whole_kernel(&node.op)) {
+        node.inputs.iter().for_each(|operand| stored[operand.index()] = true);
+    }
     let is_computed = |id: NodeId| {
         let node = recording.node(id);
         weight(&node.op) > 0 && !is_reading(recording, node)

@@ -2,28 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use wgrad_core::case::{self, Operand};
-use wgrad_core::interpret::Environment;
-use wgrad_core::{NodeId, Recording};
+use wgrad_core::case;
+pub(crate) use wgrad_gpu::conformance::with_gradients;
 
 use crate::compare::{DEVICES, compare};
 use crate::table;
-
-/// A case with gradients of its float operands under a random cotangent.
-pub(crate) fn with_gradients(case: &case::Case, seed: u64) -> (Recording, Environment, Vec<NodeId>) {
-    let mut recorded = case.record(seed);
-    let mut outputs = vec![recorded.output.clone()];
-    let spec = recorded.output.spec();
-    if case.differentiable && spec.dtype.is_float() {
-        let cotangent = recorded.graph.input("cotangent", &spec.shape, spec.dtype);
-        let operand = Operand { spec, fill: case::Fill::Uniform(-1.0, 1.0) };
-        recorded.environment.insert("cotangent".into(), case::fill(&operand, seed + 100));
-        let floats: Vec<_> = recorded.inputs.iter().filter(|x| x.dtype().is_float()).collect();
-        outputs.extend(recorded.output.pull_back(&cotangent, &floats));
-    }
-    let ids = outputs.iter().map(|output| output.id()).collect();
-    (recorded.graph.recording(), recorded.environment, ids)
-}
 
 #[test]
 fn every_case_agrees_with_the_reference() {

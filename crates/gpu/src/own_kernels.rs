@@ -1,0 +1,51 @@
+//! The kernels that users offer for their operations: which of them this device can run.
+
+use std::collections::HashSet;
+
+use naga::valid::Capabilities;
+use wgrad_core::ops::Wgsl;
+use wgrad_core::{Op, Recording};
+
+use crate::codegen::own::{Needs, check};
+use crate::device::Gpu;
+use crate::error::Error;
+
+impl Gpu {
+    /// The kernels offered in a recording that this device can run; for the others the definition stands. One that
+    /// no device could run is an error.
+    pub(crate) fn own_kernels(&self, recording: &Recording) -> Result<HashSet<Wgsl>, Error> {
+        let mut accepted = HashSet::new();
+        for node in &recording.nodes {
+            let Op::Custom(custom) = &node.op else { continue };
+            let Some(kernel) = custom.kernel.as_ref().filter(|kernel| !accepted.contains(*kernel)) else {
+                continue;
+            };
+            let needs = check(kernel).map_err(|message| Error::Kernel {
+                operation: custom.name.into(),
+                kernel: kernel.kernel.location(),
+                applied: node.location,
+                message,
+            })?;
+            if self.can_run(&needs) {
+                accepted.insert(kernel.clone());
+            }
+        }
+        Ok(accepted)
+    }
+
+    fn can_run(&self, needs: &Needs) -> bool {
+        let (features, limits) = (self.inner.device.features(), self.inner.device.limits());
+        let mut capabilities = Capabilities::default();
+        if features.contains(wgpu::Features::SHADER_F16) {
+            capabilities |= Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        }
+        if features.contains(wgpu::Features::SUBGROUP) {
+            capabilities |= Capabilities::SUBGROUP;
+        }
+        needs.bindings <= self.bindings()
+            && needs.workgroup <= limits.max_compute_invocations_per_workgroup
+            && needs.workgroup <= limits.max_compute_workgroup_size_x
+            && needs.memory <= limits.max_compute_workgroup_storage_size
+            && needs.run_with(capabilities)
+    }
+}

@@ -14,5 +14,6 @@ mod layers;
 mod losses;
 mod models;
 mod optimizers;
+mod published;
 mod schedules;
 mod suite;

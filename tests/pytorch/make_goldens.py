@@ -2,7 +2,7 @@
 
     python tests/pytorch/make_goldens.py [table ...]
 
-needs torch and safetensors. Every value comes from PyTorch in f64 and is stored rounded to f32, so a golden
+needs torch, torchvision and safetensors. Every value comes from PyTorch in f64 and is stored rounded to f32, so a golden
 value is right to half a unit in the last place of f32. Inputs and parameters are numbers that f16
 holds exactly: they are stored as such, and both sides start from the same ones.
 """
@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import save_file
 
 sys.dont_write_bytecode = True
-from tables import curves, functions, gains, layers, losses, models, optimizers, schedules
+from tables import curves, functions, gains, layers, losses, models, optimizers, published, schedules
 
 TABLES = {
     "layers": layers.table,
     "functions": functions.table,
     "losses": losses.table,
     "models": models.table,
+    "published": published.table,
     "optimizers": optimizers.table,
     "schedules": schedules.table,
     "gains": gains.table,

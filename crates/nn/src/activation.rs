@@ -44,8 +44,6 @@ activations! {
     Silu silu;
     /// x · tanh(softplus(x)).
     Mish mish;
-    /// ln(1 + eˣ).
-    Softplus softplus;
     /// x / (1 + |x|).
     Softsign softsign;
     /// The exponential unit scaled such that activations keep mean 0 and variance 1.
@@ -128,6 +126,29 @@ impl Module for Threshold {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         x.threshold(self.threshold, self.value)
+    }
+}
+
+/// ln(1 + e^(βx)) / β, by default with β = 1; where βx is above the threshold, by default 20, it is x (PyTorch's
+/// `Softplus`).
+#[derive(Clone, Copy, Debug)]
+pub struct Softplus {
+    /// How sharp the bend at 0 is.
+    pub beta: f64,
+    /// Where βx is taken to be linear.
+    pub threshold: f64,
+}
+
+impl Default for Softplus {
+    fn default() -> Self {
+        Self { beta: 1.0, threshold: 20.0 }
+    }
+}
+
+impl Module for Softplus {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.softplus_with(self.beta, self.threshold)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::init::uniform;
 pub struct Bilinear {
     /// The matrices, \[out, left, right\].
     pub weight: Var,
-    /// What is added, \[out\].
+    /// What is added, \[out\], if anything.
     pub bias: Option<Var>,
 }
 
@@ -33,8 +33,16 @@ impl Bilinear {
     pub fn new(vars: impl Borrow<Vars>, left: usize, right: usize, outputs: usize) -> Self {
         let vars = vars.borrow();
         let bound = 1.0 / (left.max(1) as f64).sqrt();
-        let weight = vars.var("weight", [outputs, left, right], uniform(-bound, bound));
-        Self { weight, bias: Some(vars.var("bias", [outputs], uniform(-bound, bound))) }
+        let layer = Self::without_bias(vars, left, right, outputs);
+        Self { bias: Some(vars.var("bias", [outputs], uniform(-bound, bound))), ..layer }
+    }
+
+    /// A layer without a bias.
+    #[track_caller]
+    pub fn without_bias(vars: impl Borrow<Vars>, left: usize, right: usize, outputs: usize) -> Self {
+        let bound = 1.0 / (left.max(1) as f64).sqrt();
+        let weight = vars.borrow().var("weight", [outputs, left, right], uniform(-bound, bound));
+        Self { weight, bias: None }
     }
 
     /// Both inputs have the same axes before the last.

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use wgrad_core::{Tensor, Var, Vars};
+use wgrad_core::{F32, Mode, Tensor, TensorSpec, U32, Var, Vars};
 
 use crate::Module;
 use crate::init::{ones, zeros};
@@ -67,9 +67,10 @@ impl Module for GroupNorm {
 }
 
 /// Normalises each channel of each sample of \[N, C, …\] over its positions (PyTorch's `InstanceNorm1d`, `2d`,
-/// `3d` without running statistics, their default; Ulyanov et al., 2016).
+/// `3d`; Ulyanov et al., 2016).
 ///
-/// Without variables by default; [`affine`](Self::affine) adds `weight` (1) and `bias` (0), \[C\].
+/// Without variables by default; [`affine`](Self::affine) adds `weight` (1) and `bias` (0), \[C\], and
+/// [`track_running_stats`](Self::track_running_stats) the buffers `running_mean` (0) and `running_var` (1), \[C\].
 ///
 /// ```
 /// use wgrad_core::{F32, Graph, Mode, Vars};
@@ -83,6 +84,8 @@ impl Module for GroupNorm {
 pub struct InstanceNorm {
     channels: usize,
     affine: Option<[Var; 2]>,
+    running: Option<[Var; 2]>,
+    momentum: f64,
     eps: f64,
 }
 
@@ -98,7 +101,7 @@ pub type InstanceNorm3d = InstanceNorm;
 impl InstanceNorm {
     /// A norm of `channels` channels; eps is 10⁻⁵.
     pub fn new(channels: usize) -> Self {
-        Self { channels, affine: None, eps: 1e-5 }
+        Self { channels, affine: None, running: None, momentum: 0.1, eps: 1e-5 }
     }
 
     /// A norm that then scales and shifts each channel.
@@ -109,10 +112,39 @@ impl InstanceNorm {
         Self { affine: Some([weight, bias]), ..Self::new(channels) }
     }
 
+    /// Keeps averages over the samples of the means and (unbiased) variances, which move as those of a batch norm
+    /// and are used in evaluation in their place.
+    #[track_caller]
+    pub fn track_running_stats(self, vars: impl Borrow<Vars>) -> Self {
+        let (vars, statistics) = (vars.borrow(), TensorSpec::new(F32, [self.channels]));
+        let mean = vars.buffer("running_mean", statistics.clone(), zeros());
+        let var = vars.buffer("running_var", statistics, ones());
+        // PyTorch's layer has it, and never counts.
+        vars.buffer("num_batches_tracked", TensorSpec::new(U32, []), zeros());
+        Self { running: Some([mean, var]), ..self }
+    }
+
+    /// The share of a new batch in the running statistics, by default 0.1.
+    pub fn momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
     /// What is added to the variance.
     pub fn eps(mut self, eps: f64) -> Self {
         self.eps = eps;
         self
+    }
+
+    /// Moves the running statistics towards those of x, averaged over its samples.
+    #[track_caller]
+    fn move_towards(&self, [mean, var]: &[Var; 2], x: &Tensor) {
+        let positions: Vec<usize> = (2..x.rank()).collect();
+        let (means, vars) = (x.mean(&positions[..]), x.var(&positions[..], 1));
+        for (running, batch) in [(mean, means.mean(0)), (var, vars.mean(0))] {
+            let moved = |running: &Tensor| running * (1.0 - self.momentum) + &batch * self.momentum;
+            x.graph().update(running, moved);
+        }
     }
 }
 
@@ -123,18 +155,24 @@ impl Module for InstanceNorm {
         if let Some(message) = refuse(x, name, self.channels) {
             return x.fail("instance_norm", message);
         }
+        let graph = x.graph();
+        let [weight, bias] = match &self.affine {
+            Some(affine) => affine.each_ref().map(|var| Some(graph.var(var))),
+            None => [None, None],
+        };
+        if let (Some([mean, var]), Mode::Eval) = (&self.running, graph.mode()) {
+            let (mean, var) = (graph.var(mean), graph.var(var));
+            return x.batch_norm(&mean, &var, weight.as_ref(), bias.as_ref(), self.eps);
+        }
         let positions: usize = x.shape()[2..].iter().product();
         if positions == 1 {
             let message = format!("needs more than one position per channel, got {}", x.spec());
             return x.fail("instance_norm", message);
         }
-        match &self.affine {
-            Some([weight, bias]) => {
-                let (weight, bias) = (x.graph().var(weight), x.graph().var(bias));
-                x.instance_norm(Some(&weight), Some(&bias), self.eps)
-            }
-            None => x.instance_norm(None, None, self.eps),
+        if let Some(running) = &self.running {
+            self.move_towards(running, x);
         }
+        x.instance_norm(weight.as_ref(), bias.as_ref(), self.eps)
     }
 }
 

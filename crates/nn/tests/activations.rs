@@ -41,7 +41,7 @@ fn activations() {
         (&Tanh, &f64::tanh),
         (&Gelu, &|x| x * 0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))),
         (&Silu, &|x| x * sigmoid(x)),
-        (&Softplus, &|x| x.exp().ln_1p()),
+        (&Softplus::default(), &|x| x.exp().ln_1p()),
         (&Elu::default(), &|x| if x > 0.0 { x } else { x.exp_m1() }),
         (&Celu(0.5), &|x| if x > 0.0 { x } else { 0.5 * (2.0 * x).exp_m1() }),
         (&Selu, &|x| 1.050_700_987 * if x > 0.0 { x } else { 1.673_263_242 * x.exp_m1() }),

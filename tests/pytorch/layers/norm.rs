@@ -25,5 +25,8 @@ pub(crate) fn cases() -> Vec<Case> {
         layer("InstanceNorm1d/affine", |v| InstanceNorm1d::affine(v, 3)),
         layer("InstanceNorm2d", |_| InstanceNorm2d::new(3)),
         layer("InstanceNorm2d/affine", |v| InstanceNorm2d::affine(v, 3)),
+        layer("InstanceNorm1d/tracking", |v| InstanceNorm1d::affine(v, 3).track_running_stats(v)),
+        layer("InstanceNorm2d/tracking", |v| InstanceNorm2d::new(3).track_running_stats(v).momentum(0.25)),
+        layer("InstanceNorm2d/eval", |v| InstanceNorm2d::affine(v, 3).track_running_stats(v)).eval(),
     ]
 }

@@ -1,8 +1,9 @@
 //! Pooling, and other changes of resolution.
 
 use wgrad::nn::{
-    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool3d,
-    LpPool2d, MaxPool1d, MaxPool3d, PixelShuffle, PixelUnshuffle, Upsample,
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d, AvgPool1d, AvgPool3d, LpPool1d, LpPool2d, MaxPool1d, MaxPool3d, PixelShuffle,
+    PixelUnshuffle, Upsample,
 };
 use wgrad::prelude::*;
 
@@ -30,6 +31,7 @@ fn means() -> Vec<Case> {
         layer("AvgPool2d/no-pad", |_| AvgPool2d::new(3).stride(2).padding(1).exclude_padding()),
         layer("AvgPool2d/ceil", |_| AvgPool2d::new(2).ceil_mode()),
         layer("AvgPool3d", |_| AvgPool3d::new(2)),
+        layer("LPPool1d", |_| LpPool1d::new(2.0, 3).stride(2)),
         layer("LPPool2d", |_| LpPool2d::new(2.0, 2)),
     ]
 }
@@ -39,6 +41,8 @@ fn adaptive() -> Vec<Case> {
         layer("AdaptiveAvgPool1d", |_| AdaptiveAvgPool1d::new([3])),
         layer("AdaptiveAvgPool2d", |_| AdaptiveAvgPool2d::new([2, 3])),
         layer("AdaptiveAvgPool2d/one", |_| AdaptiveAvgPool2d::new([1, 1])),
+        layer("AdaptiveAvgPool3d", |_| AdaptiveAvgPool3d::new([2, 3, 1])),
+        layer("AdaptiveMaxPool3d", |_| AdaptiveMaxPool3d::new([2, 3, 1])),
         layer("AdaptiveMaxPool1d", |_| AdaptiveMaxPool1d::new([3])),
         layer("AdaptiveMaxPool2d", |_| AdaptiveMaxPool2d::new([2, 3])),
     ]

@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         layer("Linear/no-bias", |v| LinearConfig::new(5, 4).no_bias().build(v)),
         layer("Linear/sequence", |v| Linear::new(v, 5, 4)),
         Case::new("Bilinear", |v, x| vec![Bilinear::new(v, 3, 4, 5).forward(&x[0], &x[1])]),
+        Case::new("Bilinear/no-bias", |v, x| vec![Bilinear::without_bias(v, 3, 4, 5).forward(&x[0], &x[1])]),
         layer("Flatten", |_| Flatten),
         layer("Embedding", |v| Embedding::new(v, 7, 4)),
         layer("Embedding/padding-idx", |v| Embedding::with_padding(v, 7, 4, 2)),

@@ -21,6 +21,7 @@ def activations():
         ("Hardtanh/range", nn.Hardtanh(-0.5, 2.0), wide),
         ("LeakyReLU/slope", nn.LeakyReLU(0.25), wide),
         ("ReLU6/beyond", nn.ReLU6(), x(4, 5, low=-8.0, high=8.0)),
+        ("Softplus/beta", nn.Softplus(2.0, 3.0), wide),
         ("Threshold", nn.Threshold(0.25, -1.5), wide),
         ("Softmax", nn.Softmax(-1), x(3, 5)),
         ("Softmax/channels", nn.Softmax(1), x(2, 3, 4)),

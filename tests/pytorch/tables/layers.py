@@ -15,6 +15,7 @@ def linear():
         ("Linear/no-bias", nn.Linear(5, 4, bias=False), x(3, 5)),
         ("Linear/sequence", nn.Linear(5, 4), x(2, 3, 5)),
         ("Bilinear", nn.Bilinear(3, 4, 5), x(6, 3), x(6, 4)),
+        ("Bilinear/no-bias", nn.Bilinear(3, 4, 5, bias=False), x(6, 3), x(6, 4)),
         ("Flatten", nn.Flatten(), x(2, 3, 2, 2)),
         ("Embedding", nn.Embedding(7, 4), labels(7, 2, 5)),
         ("Embedding/padding-idx", nn.Embedding(7, 4, padding_idx=2), given([[0, 2, 5], [2, 6, 1]])),
@@ -74,6 +75,9 @@ def norms():
         ("InstanceNorm1d/affine", nn.InstanceNorm1d(3, affine=True), x(2, 3, 5)),
         ("InstanceNorm2d", nn.InstanceNorm2d(3), x(2, 3, 3, 4)),
         ("InstanceNorm2d/affine", nn.InstanceNorm2d(3, affine=True), x(2, 3, 3, 4)),
+        ("InstanceNorm1d/tracking", nn.InstanceNorm1d(3, affine=True, track_running_stats=True), x(2, 3, 5)),
+        ("InstanceNorm2d/tracking", nn.InstanceNorm2d(3, momentum=0.25, track_running_stats=True), x(2, 3, 3, 4)),
+        ("InstanceNorm2d/eval", nn.InstanceNorm2d(3, affine=True, track_running_stats=True), x(2, 3, 3, 4), EVAL),
     ]
 
 
@@ -93,11 +97,14 @@ def pools():
         ("AdaptiveAvgPool1d", nn.AdaptiveAvgPool1d(3), x(2, 3, 7)),
         ("AdaptiveAvgPool2d", nn.AdaptiveAvgPool2d((2, 3)), x(2, 2, 5, 7)),
         ("AdaptiveAvgPool2d/one", nn.AdaptiveAvgPool2d(1), x(2, 3, 4, 5)),
+        ("AdaptiveAvgPool3d", nn.AdaptiveAvgPool3d((2, 3, 1)), x(1, 2, 3, 4, 5)),
+        ("AdaptiveMaxPool3d", nn.AdaptiveMaxPool3d((2, 3, 1)), x(1, 2, 3, 4, 5)),
         ("AdaptiveMaxPool1d", nn.AdaptiveMaxPool1d(3), x(2, 3, 7)),
         ("AdaptiveMaxPool2d", nn.AdaptiveMaxPool2d((2, 3)), x(2, 2, 5, 7)),
         ("Upsample", nn.Upsample(scale_factor=2), x(2, 2, 3, 2)),
         ("Upsample/bilinear", nn.Upsample(scale_factor=2, mode="bilinear"), x(1, 2, 3, 4)),
         ("Upsample/corners", nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), x(1, 2, 3, 4)),
+        ("LPPool1d", nn.LPPool1d(2, 3, stride=2), x(2, 2, 7)),
         ("LPPool2d", nn.LPPool2d(2, 2), x(2, 2, 4, 5)),
         ("PixelShuffle", nn.PixelShuffle(2), x(1, 8, 2, 3)),
         ("PixelUnshuffle", nn.PixelUnshuffle(2), x(1, 2, 4, 6)),

@@ -38,6 +38,14 @@ impl Tensor {
         self.relu() + negative_magnitude.exp().log1p()
     }
 
+    /// ln(1 + e^(βx)) / β, which is closer to relu the larger β is, and x itself where βx is above the threshold
+    /// (PyTorch's `Softplus(beta, threshold)`).
+    #[track_caller]
+    pub fn softplus_with(&self, beta: f64, threshold: f64) -> Self {
+        let scaled = self * beta;
+        scaled.gt(threshold).select(self, &(scaled.softplus() / beta))
+    }
+
     /// ln sigmoid(x) (PyTorch's `LogSigmoid`).
     #[track_caller]
     pub fn log_sigmoid(&self) -> Self {
@@ -119,6 +127,13 @@ pub(crate) fn cases() -> Vec<Case> {
         random("silu", |x| x.silu()),
         hand("softplus", |x| x.softplus(), &[0.0, 0.31326168751822286, LN_2, 2.1269280110429727, 100.0]),
         random("softplus", |x| x.softplus()),
+        // Beyond βx = 3 it is x; ln(1 + e⁻²) / 2 and ln(1 + e²) / 2 + … at ∓1.
+        hand(
+            "softplus_with",
+            |x| x.softplus_with(2.0, 3.0),
+            &[0.0, 0.06346400552158636, LN_2 / 2.0, 2.0, 100.0],
+        ),
+        random("softplus_with", |x| x.softplus_with(0.5, 0.75)),
         hand(
             "log_sigmoid",
             |x| x.log_sigmoid(),

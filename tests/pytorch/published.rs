@@ -10,8 +10,7 @@ use crate::golden::Goldens;
 use crate::suite::GPU;
 
 /// How many times further than PyTorch's own f32 a value may be from its f64: the order of sums differs between
-/// adapters (llvmpipe comes to 3), and so
-/// does which of thousands of errors is the largest.
+/// adapters (llvmpipe comes to 3), and so does which of thousands of errors is the largest.
 const MARGIN: f64 = 8.0;
 
 /// 1024 equal steps between low and high, by the tensor's number: `noise` of `tables/published.py`.

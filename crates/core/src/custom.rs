@@ -74,14 +74,20 @@ impl CustomOp {
     /// Records the operation. It needs at least one operand.
     #[track_caller]
     pub fn apply(&self, operands: &[&Tensor]) -> Tensor {
+        self.apply_at(Location::caller(), operands)
+    }
+
+    fn apply_at(&self, location: &'static Location<'static>, operands: &[&Tensor]) -> Tensor {
         let definition = |operands: &[Tensor]| (self.definition)(operands);
-        record(self.name, operands, definition, self.gradient.clone(), self.kernel.clone())
+        record(self.name, location, operands, definition, self.gradient.clone(), self.kernel.clone())
     }
 
     /// A case of this operation, named `name` or `name/variant`, that still needs its operands.
+    #[track_caller]
     pub fn case(&self, variant: &str) -> Case {
-        let operation = self.clone();
-        let build = move |operands: &[Tensor]| operation.apply(&operands.iter().collect::<Vec<_>>());
+        let (operation, location) = (self.clone(), Location::caller());
+        let build =
+            move |operands: &[Tensor]| operation.apply_at(location, &operands.iter().collect::<Vec<_>>());
         Case::new(&format!("{}{variant}", self.name), build)
     }
 }
@@ -95,9 +101,9 @@ impl fmt::Debug for CustomOp {
 }
 
 /// Records a definition, and the node that carries its gradient rule and offers its kernel.
-#[track_caller]
 pub(crate) fn record(
     name: &'static str,
+    location: &'static Location<'static>,
     operands: &[&Tensor],
     definition: impl FnOnce(&[Tensor]) -> Tensor,
     gradient: Option<Rule>,
@@ -110,7 +116,7 @@ pub(crate) fn record(
         return (*invalid).clone();
     }
     let owned: Vec<Tensor> = operands.iter().map(|&operand| operand.clone()).collect();
-    let result = graph.located(Location::caller(), || definition(&owned));
+    let result = graph.located(location, || definition(&owned));
     if !result.is_valid() {
         return graph.invalid();
     }
@@ -121,13 +127,14 @@ pub(crate) fn record(
             "the definition also reads `{read}`, whose gradient the operation's own rule would lose; make it an \
              operand, or `detach()` it"
         );
-        return graph.fail(name, message);
+        return graph.located(location, || graph.fail(name, message));
     }
     let kernel = match kernel.map(|kernel| offer(&graph, name, operands, &result, kernel)).transpose() {
         Ok(kernel) => kernel,
-        Err(message) => return graph.fail(name, message),
+        Err(message) => return graph.located(location, || graph.fail(name, message)),
     };
-    graph.record(Custom { name, gradient, kernel }, &[&[&result], operands].concat())
+    let op = Custom { name, gradient, kernel };
+    graph.located(location, || graph.record(op, &[&[&result], operands].concat()))
 }
 
 /// A kernel with what it has to compute, which must be a function of the operands alone.

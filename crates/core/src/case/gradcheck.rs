@@ -11,6 +11,10 @@ const STEP: f64 = 1e-5;
 /// The error allowed of a gradient, and of each of its terms.
 const TOLERANCE: f64 = 1e-6;
 
+/// The same in f16, in which the constants of definitions and rules (2/√π, an epsilon) are rounded as well, each by up
+/// to 2⁻¹¹.
+const TOLERANCE_F16: f64 = 4.0 / 2048.0;
+
 /// Compares the gradients of a case with central differences: a few single elements of each float operand, and
 /// a random direction through all of them (PyTorch's `gradcheck`). The error says what differs.
 pub fn gradcheck(case: &Case, seed: u64) -> Result<(), String> {
@@ -86,6 +90,8 @@ impl Probe {
         let recording = self.graph.recording();
         recording.check().map_err(|error| format!("{case}: {error}"))?;
         let values = evaluate(&recording, &self.environment);
+        let half = self.free.iter().any(|input| input.dtype() == DType::F16);
+        let tolerance = if half { TOLERANCE_F16 } else { TOLERANCE };
         for ((name, input), gradient) in self.names.iter().zip(&self.free).zip(gradients) {
             let gradient = &values[gradient.id().index()];
             if gradient.spec != input.spec() {
@@ -96,7 +102,7 @@ impl Probe {
                 let terms = || gradient.data.iter().zip(&direction).map(|(g, d)| g * d);
                 let (analytic, size): (f64, f64) = (terms().sum(), terms().map(f64::abs).sum());
                 let error = (measured - analytic).abs();
-                if error.is_nan() || error > TOLERANCE * (1.0 + size) {
+                if error.is_nan() || error > tolerance * (1.0 + size) {
                     return Err(format!(
                         "{case}: the gradient of {name} {} along {direction:?} is {analytic}, measured {measured}",
                         input.spec()

@@ -4,6 +4,7 @@
 //! [`cases`] is the table, [`fill`] makes operand values, [`random_graph`] makes whole graphs, [`gradcheck`]
 //! tests gradients, and [`sensitivity`] says how far a device may be from the reference.
 
+mod dtypes;
 mod gradcheck;
 mod random;
 mod sensitivity;
@@ -12,13 +13,17 @@ pub use gradcheck::{gradcheck, gradgradcheck};
 pub use random::{RandomGraph, random_graph};
 pub use sensitivity::sensitivity;
 
+use std::sync::Arc;
+
 use crate::interpret::Environment;
 use crate::ops::philox;
 use crate::{Array, DType, Graph, Mode, Shape, Tensor, TensorSpec};
 
-/// Every case of every operation.
+/// Every case of every operation, and some of them again in other dtypes.
 pub fn cases() -> Vec<Case> {
-    crate::ops::cases()
+    let mut cases = crate::ops::cases();
+    cases.extend(dtypes::in_other_dtypes(&cases));
+    cases
 }
 
 /// How a case's operand is filled.
@@ -78,7 +83,7 @@ pub(crate) fn uniform(seed: u64, element: usize) -> f64 {
     f64::from(words[element % 4]) * 2f64.powi(-32)
 }
 
-type Build = Box<dyn Fn(&[Tensor]) -> Tensor + Send + Sync>;
+type Build = Arc<dyn Fn(&[Tensor]) -> Tensor + Send + Sync>;
 
 /// One use of an operation: its operands, how it is recorded and, for hand-written cases, the result.
 pub struct Case {
@@ -112,7 +117,7 @@ impl Case {
         Self {
             name: name.into(),
             operands: vec![],
-            build: Box::new(build),
+            build: Arc::new(build),
             expected: None,
             differentiable: true,
         }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::panic::Location;
 use std::sync::Arc;
 
 use crate::case::Case;
@@ -128,7 +129,8 @@ impl Tensor {
         forward: impl FnOnce(&[Self]) -> Self,
         backward: impl Fn(&Vjp<'_>) -> Vec<Cotangent> + Send + Sync + 'static,
     ) -> Self {
-        crate::custom::record("custom_gradient", operands, forward, Some(Rule::new(backward)), None)
+        let location = Location::caller();
+        crate::custom::record("custom_gradient", location, operands, forward, Some(Rule::new(backward)), None)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::f64::consts::{E, FRAC_1_SQRT_2, FRAC_PI_2, FRAC_PI_3, FRAC_PI_4, FRAC_PI_6, LN_2, SQRT_2};
 
+use std::sync::Arc;
+
 use crate::case::{Case, Fill};
 use crate::op::{Cotangent, Primitive, Vjp};
 use crate::{Array, DType, Tensor, TensorSpec};
@@ -207,7 +209,7 @@ pub(crate) fn cases() -> Vec<Case> {
             case("/random").uniform([7, 5], low, high),
             case("/scalar").uniform([], low, high),
             case("/none").uniform([0, 3], low, high).expect(&[]),
-            Case { build: Box::new(turned), ..case("/view").uniform([3, 5], low, high) },
+            Case { build: Arc::new(turned), ..case("/view").uniform([3, 5], low, high) },
         ]);
     }
     for &(kind, dtype, x, expected) in INTEGERS {

@@ -115,6 +115,10 @@ pub(crate) fn record(
     if let Some(invalid) = operands.iter().find(|operand| !operand.is_valid()) {
         return (*invalid).clone();
     }
+    if let Some(other) = operands.iter().find(|operand| !operand.graph().same(graph)) {
+        let message = format!("operand {} belongs to another graph", other.spec());
+        return graph.located(location, || graph.fail(name, message));
+    }
     let owned: Vec<Tensor> = operands.iter().map(|&operand| operand.clone()).collect();
     let result = graph.located(location, || definition(&owned));
     if !result.is_valid() {
@@ -129,7 +133,7 @@ pub(crate) fn record(
         );
         return graph.located(location, || graph.fail(name, message));
     }
-    let kernel = match kernel.map(|kernel| offer(&graph, name, operands, &result, kernel)).transpose() {
+    let kernel = match kernel.map(|kernel| offer(graph, name, operands, &result, kernel)).transpose() {
         Ok(kernel) => kernel,
         Err(message) => return graph.located(location, || graph.fail(name, message)),
     };

@@ -4,7 +4,7 @@
 use wgrad_core::batch::{BatchError, BatchMemory, HostMemory};
 use wgrad_core::interpret::{Environment, evaluate};
 use wgrad_core::ops::{CrossEntropy, CtcTarget, Reduction, Window};
-use wgrad_core::{Bool, CustomOp, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
+use wgrad_core::{Bool, CustomOp, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars, WgslKernel};
 
 /// The one error of a recording that goes wrong.
 #[track_caller]
@@ -322,6 +322,10 @@ fn custom_operations_are_checked() {
         CustomOp::new("misfit", |t| t[0].square()).with_gradient(|cx| vec![cx.cotangent.sum(0).into()]);
     says(&refused(|g| gradient_of(&misfit, g)), &["misfit", "f32[5]", "operand 0 f32[3, 5]"]);
     assert!(!op.apply(&[]).is_valid());
+    let ignores = CustomOp::new("ignores", |t| t[0].square())
+        .with_kernel(WgslKernel::elementwise("fn ignores(x: f32, y: f32) -> f32 { return x * x; }"));
+    let foreign = refused(|g| ignores.apply(&[&x(g), &x(&Graph::new(Mode::Eval))]));
+    says(&foreign, &["ignores", "another graph"]);
     assert!(!Tensor::concat(&[], 0).is_valid());
 }
 

@@ -1,7 +1,5 @@
 //! The kernels that users offer for their operations: which of them this device can run.
 
-use std::collections::HashSet;
-
 use naga::valid::Capabilities;
 use wgrad_core::ops::Wgsl;
 use wgrad_core::{Op, Recording};
@@ -13,8 +11,8 @@ use crate::error::Error;
 impl Gpu {
     /// The kernels offered in a recording that this device can run; for the others the definition stands. One that
     /// no device could run is an error.
-    pub(crate) fn own_kernels(&self, recording: &Recording) -> Result<HashSet<Wgsl>, Error> {
-        let mut accepted = HashSet::new();
+    pub(crate) fn own_kernels(&self, recording: &Recording) -> Result<Vec<Wgsl>, Error> {
+        let mut accepted = vec![];
         for node in &recording.nodes {
             let Op::Custom(custom) = &node.op else { continue };
             let Some(kernel) = custom.kernel.as_ref().filter(|kernel| !accepted.contains(*kernel)) else {
@@ -27,7 +25,7 @@ impl Gpu {
                 message,
             })?;
             if self.can_run(&needs) {
-                accepted.insert(kernel.clone());
+                accepted.push(kernel.clone());
             }
         }
         Ok(accepted)

@@ -285,7 +285,7 @@ fn functions_that_call_their_parts_alike_do_not_meet() {
 fn all_dtypes_pass_through() {
     let conformance = Conformance::new().expect("the tests need an adapter");
     let half = softsign().case("/f16").operand(F16, [3, 5], wgrad_core::case::Fill::Uniform(-2.0, 2.0));
-    let parity = CustomOp::new("odd", |x| x[0].gt(&x[0].zeros_like()).ne(x[1].cast(Bool))).with_kernel(
+    let parity = CustomOp::new("odd", |x| x[0].gt(x[0].zeros_like()).ne(x[1].cast(Bool))).with_kernel(
         WgslKernel::elementwise("fn odd(x: u32, y: f32) -> bool { return (x > 0u) != (y != 0.0); }"),
     );
     let mask = CustomOp::new("flags", |x| x[0].gt(0.5))

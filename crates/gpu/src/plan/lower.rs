@@ -54,7 +54,7 @@ pub fn lower(
     recording: &Recording,
     outputs: &[NodeId],
     grain: Grain,
-    kernels: &HashSet<Wgsl>,
+    kernels: &[Wgsl],
 ) -> (Recording, Vec<NodeId>) {
     let graph = Graph::new(recording.mode);
     let mut renamed: Vec<Tensor> = Vec::with_capacity(recording.nodes.len());

@@ -56,7 +56,7 @@ impl Plan {
             Archetype::Contract { .. } => Kind::Contraction,
             _ if writes_state => Kind::Update,
             Archetype::Row { .. } => Kind::Reduction,
-            Archetype::Map { .. } => Kind::Map,
+            Archetype::Map { .. } | Archetype::Wgsl { .. } => Kind::Map,
         }
     }
 

@@ -79,7 +79,7 @@ fn events(file: &Path) -> Vec<BTreeMap<u64, Vec<Field>>> {
         let data = &rest[12..12 + length];
         for (checked, sum) in [(&rest[..8], &rest[8..12]), (data, &rest[12 + length..16 + length])] {
             let crc = crc32c(checked);
-            let masked = (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8);
+            let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
             assert_eq!(masked.to_le_bytes(), sum, "checksum");
         }
         events.push(message(data));
@@ -152,7 +152,8 @@ fn event_files_hold_what_was_measured() {
     let text = String::from_utf8(message(summary[&8][0].bytes())[&8][0].bytes().into()).unwrap();
     assert!(text.contains("optimizer: Adam") && text.contains("parameters: 768 in 2 tensors"), "{text}");
 
-    let weights: Vec<_> = values(train).into_iter().filter(|(_, tag, _)| tag == "hidden").collect();
+    let weights: Vec<_> =
+        values(train).into_iter().filter(|(_, tag, _)| tag == "parameters/hidden").collect();
     assert_eq!(weights.len(), 4);
     let histogram = message(weights[3].2[&5][0].bytes());
     let [low, high, count] = [1, 2, 3].map(|field| doubles(histogram[&field][0].bytes())[0]);

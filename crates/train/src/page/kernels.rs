@@ -1,6 +1,6 @@
 //! Where the time of a training step goes, kernel by kernel, and the step's plan as a picture.
 
-use super::html::{bar, cell, escape, paragraph, row, table};
+use super::html::{bar, cell, paragraph, row, table};
 use crate::Profile;
 use wgrad_gpu::Roofline;
 
@@ -36,10 +36,7 @@ fn timed(roofline: &Roofline) -> String {
         row(
             "",
             &[
-                format!(
-                    "<td style=\"text-align:left\">{}</td>",
-                    escape(&format!("k{number}: {}", kernel.label))
-                ),
+                cell(format!("k{number}: {}", kernel.label)),
                 cell(format!("{:.1}", kernel.duration / 1e3)),
                 bar(&format!("{:.1} %", 100.0 * share), share),
                 rate(kernel.flops_per_second(), peaks.flops),
@@ -49,7 +46,8 @@ fn timed(roofline: &Roofline) -> String {
         )
     };
     let rows: Vec<String> = roofline.by_time().into_iter().map(line).collect();
-    paragraph(&text) + &table("", &["kernel", "µs", "of the time", "GFLOP/s", "GB/s", "of its roof"], &rows)
+    paragraph(&text)
+        + &table("kernels", &["kernel", "µs", "of the time", "GFLOP/s", "GB/s", "of its roof"], &rows)
 }
 
 /// The plan; each box is a kernel, each arrow a tensor in memory.

@@ -23,7 +23,7 @@ use crate::{Scores, StepReport};
 /// - `epoch/loss` and each metric, on training and on test records
 /// - `epoch/seconds`, `epoch/stalled_seconds` and `epoch/samples_per_second`
 /// - a summary of the model and the run as text
-/// - where asked for, histograms of all parameters after each epoch
+/// - where asked for, histograms of all `parameters/` after each epoch
 ///
 /// All are drawn over the number of batches. A path alone converts.
 ///
@@ -101,7 +101,8 @@ impl Log for Events {
         for name in &self.parameters {
             let array = epoch.state.read(name).map_err(io::Error::other)?;
             let counted = histogram::histogram(&array.data);
-            values.extend(counted.map(|counted| value(name).message(5, counted)));
+            let tag = format!("parameters/{name}");
+            values.extend(counted.map(|counted| value(&tag).message(5, counted)));
         }
         self.train.write(epoch.step, values)?;
         self.test.write(epoch.step, scores(&report.test))

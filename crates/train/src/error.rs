@@ -1,6 +1,7 @@
 //! Why a training could not go on.
 
 use wgrad_data::DataError;
+use wgrad_gpu::NonFinite;
 
 use crate::chart::ChartError;
 use crate::{CheckpointError, LogError};
@@ -38,9 +39,7 @@ pub enum TrainError {
     #[error("a callback failed: {0}")]
     Callback(Box<dyn std::error::Error + Send + Sync>),
     /// Training has come apart. The checkpoints are from before.
-    #[error(
-        "the loss is {loss} at batch {batch} of epoch {epoch}; a lower learning rate or clipped gradients may help"
-    )]
+    #[error("the loss is {loss} at batch {batch} of epoch {epoch}{}", origin(.cause.as_deref()))]
     NonFinite {
         /// The loss.
         loss: f64,
@@ -48,6 +47,8 @@ pub enum TrainError {
         batch: usize,
         /// The epoch, from 1.
         epoch: usize,
+        /// Where it came from, if [`Trainer::hunt_nan`](crate::Trainer::hunt_nan) was to find that out and did.
+        cause: Option<Box<NonFinite>>,
     },
     /// Training for no epochs.
     #[error("the number of epochs is 0; it must be at least 1")]
@@ -72,4 +73,13 @@ pub enum TrainError {
         /// The fields of test records.
         test: String,
     },
+}
+
+fn origin(cause: Option<&NonFinite>) -> String {
+    match cause {
+        Some(cause) => format!(": {cause}"),
+        None => "; a lower learning rate or clipped gradients may help, and `Trainer::hunt_nan` names the operation \
+                 that it comes from"
+            .into(),
+    }
 }

@@ -29,6 +29,7 @@ mod run;
 mod stopping;
 mod trainer;
 mod unfreezing;
+mod watch;
 
 pub use callback::{StepReport, Verdict};
 pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints, Found, Progress, Settings};

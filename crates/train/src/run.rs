@@ -13,6 +13,7 @@ use crate::pass::{Pass, Tally};
 use crate::programs::{LEARNING_RATE, Programs, Recipe};
 use crate::resume;
 use crate::stopping::Stopping;
+use crate::watch::Watch;
 use crate::{Checkpoint, EpochReport, Profile, Progress, Report, StepReport, Timing, TrainError, Trainer};
 
 /// Why a training has ended.
@@ -41,6 +42,7 @@ pub(crate) struct Run<'a> {
     /// The best state so far; in memory only where no directory keeps it.
     best: Option<Checkpoint>,
     interrupt: Option<Interrupt>,
+    watch: Option<Watch>,
     bar: Bar,
     logs: Logs,
     /// Of how much of the loader's waiting the progress knows.
@@ -74,6 +76,7 @@ impl<'a> Run<'a> {
         let epochs = total.div_ceil(batches) as usize;
         let bar = Bar::new(trainer.progress, epochs, total, done, trainer.batch_size);
         let interrupt = trainer.checkpoints.is_some().then(Interrupt::listen);
+        let watch = trainer.hunt_nan.then(Watch::default);
         let timing = Timing { compile, ..Timing::default() };
         let logs = trainer.open_logs(done, &programs.training.passes[0].measures.names(), recipe.summary.get())?;
         let (best, stalled) = (None, Duration::ZERO);
@@ -88,6 +91,7 @@ impl<'a> Run<'a> {
             stopping,
             best,
             interrupt,
+            watch,
             bar,
             logs,
             stalled,
@@ -153,7 +157,8 @@ impl<'a> Run<'a> {
         self.unfreeze(number)?;
         self.bar.epoch(number);
         let end = (self.total - self.progress.epoch * self.batches).min(self.batches);
-        let (tally, stopped) = match self.steps(end)? {
+        let steps = self.steps(end);
+        let (tally, stopped) = match steps.or_else(|error| Err(self.explained(error)?))? {
             Steps::Whole { tally, stopped } => (tally, stopped),
             Steps::Part(ending) => return Ok(Some(ending)),
         };
@@ -234,7 +239,11 @@ impl<'a> Run<'a> {
         let turns = self.programs.training.epoch_from(self.progress.epoch, first)?;
         for (index, turn) in (first as usize..end as usize).zip(turns) {
             self.step(index, turn?, end, &mut tally)?;
-            tally.read(|loss, outputs| observer.see(loss, outputs, &mut self.bar, &mut self.logs))?;
+            let see = |loss, outputs: &Outputs| observer.see(loss, outputs, &mut self.bar, &mut self.logs);
+            match &self.watch {
+                Some(_) => tally.finish(see),
+                None => tally.read(see),
+            }?;
             self.progress.batch = index as u64 + 1;
             let stop = match (observer.stop, self.interrupted()) {
                 (true, _) => Some(Ending::Callback),
@@ -259,8 +268,22 @@ impl<'a> Run<'a> {
         Ok(Steps::Whole { tally, stopped: observer.stop })
     }
 
+    /// A loss that is not finite, with where it came from if that is wanted.
+    fn explained(&self, error: TrainError) -> Result<TrainError, TrainError> {
+        match (error, &self.watch) {
+            (TrainError::NonFinite { loss, batch, epoch, .. }, Some(watch)) => {
+                let cause = watch.hunt(&self.programs.training)?.map(Box::new);
+                Ok(TrainError::NonFinite { loss, batch, epoch, cause })
+            }
+            (error, _) => Ok(error),
+        }
+    }
+
     /// One batch, and the update behind it if it is the last of several.
     fn step(&mut self, index: usize, turn: Turn, end: u64, tally: &mut Tally) -> Result<(), TrainError> {
+        if let Some(watch) = &mut self.watch {
+            watch.remember(&self.state, self.progress.epoch, index as u64)?;
+        }
         let pass = &self.programs.training.passes[turn.pass];
         let start = Instant::now();
         tally.push(pass, pass.program.run(&mut self.state, turn.batch)?, turn.index);
@@ -350,7 +373,8 @@ impl<'a> Observer<'a> {
         let report = StepReport { step, epoch: self.epoch, batch: self.batch, loss, learning_rate };
         logs.step(&report, bar);
         if !loss.is_finite() && !self.trainer.allow_non_finite {
-            return Err(TrainError::NonFinite { loss, batch: self.batch, epoch: self.epoch });
+            let (batch, epoch, cause) = (self.batch, self.epoch, None);
+            return Err(TrainError::NonFinite { loss, batch, epoch, cause });
         }
         self.stop |= self.trainer.callbacks.step(&report)?;
         Ok(())

@@ -55,6 +55,7 @@ pub struct Trainer {
     pub(crate) plateaus: Vec<(String, ReduceOnPlateau)>,
     pub(crate) unfreezing: Unfreezing,
     pub(crate) allow_non_finite: bool,
+    pub(crate) hunt_nan: bool,
     pub(crate) progress: bool,
     pub(crate) summary: bool,
     pub(crate) patience: Option<Patience>,
@@ -88,6 +89,7 @@ impl Trainer {
             plateaus: vec![],
             unfreezing: Unfreezing::default(),
             allow_non_finite: false,
+            hunt_nan: false,
             progress: true,
             summary: false,
             patience: None,
@@ -144,6 +146,13 @@ impl Trainer {
         if self.compiler.is_mixed() {
             self.optimizer.settings_mut().loss_scale_or(LossScale::dynamic());
         }
+        self
+    }
+
+    /// Keeps the intermediates of each program within so many bytes of device memory, by computing some of them a
+    /// second time ([`Compiler::memory_budget`](wgrad_gpu::Compiler::memory_budget)): the same bits, in more time.
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.compiler = self.compiler.memory_budget(bytes);
         self
     }
 
@@ -281,6 +290,15 @@ impl Trainer {
     /// ([`LossScale`](wgrad_optim::LossScale)).
     pub fn allow_non_finite(mut self, allow: bool) -> Self {
         self.allow_non_finite = allow;
+        self
+    }
+
+    /// Whether to find out, when a batch's loss is infinite or no number, which operation the first such value came
+    /// from: the error then names its line ([`Program::hunt_nan`](wgrad_gpu::Program::hunt_nan)). Training is
+    /// slower by a copy of the state before each step and a wait for each loss, and holds two more states in device
+    /// memory: run again with it, from the last checkpoint, when a training has failed.
+    pub fn hunt_nan(mut self, hunt: bool) -> Self {
+        self.hunt_nan = hunt;
         self
     }
 

@@ -69,7 +69,8 @@ impl Plan {
     }
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> DataError {
+/// What a panic said.
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> DataError {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     DataError::Panicked(text.unwrap_or_else(|| "without a message".into()))

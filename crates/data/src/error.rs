@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wgrad_core::TensorSpec;
+use wgrad_core::{DType, TensorSpec};
 use wgrad_core::batch::BatchError;
 
 /// An error of a dataset, a data file or a loader.
@@ -86,6 +86,22 @@ pub enum DataError {
         /// The deviation to divide by.
         deviation: f32,
     },
+    /// A cell of a table without a value.
+    #[error("`{column}` has no value; `fill_nulls` puts one in its place")]
+    Null {
+        /// The column's name.
+        column: String,
+    },
+    /// A cell of a table with a value that its field cannot hold.
+    #[error("`{column}` is {value}, which {dtype} cannot hold")]
+    Value {
+        /// The column's name.
+        column: String,
+        /// Its value.
+        value: f64,
+        /// The type of the field's elements.
+        dtype: DType,
+    },
     /// A weight that is negative or not finite.
     #[error("record {record} has weight {weight}; weights must be finite and not negative")]
     Weight {
@@ -121,6 +137,12 @@ pub enum DataError {
     Character {
         /// The character.
         character: char,
+    },
+    /// A tokenizer that cannot be made, or that a text or token is beyond.
+    #[error("the tokenizer: {problem}")]
+    Tokenizer {
+        /// What it says.
+        problem: String,
     },
     /// Values that a transformation cannot be applied to.
     #[error("{transformation}: {problem}")]
@@ -220,6 +242,14 @@ pub enum FileProblem {
         column: String,
         /// The names there are.
         columns: Vec<String>,
+    },
+    /// A column of a table does not hold what it should.
+    #[error("`{column}` {problem}")]
+    Column {
+        /// The column's name.
+        column: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// It is not what it should be.
     #[error("{0}")]

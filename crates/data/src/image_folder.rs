@@ -4,16 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use image::error::{LimitError, LimitErrorKind};
 use image::imageops::{FilterType, resize};
-use image::{ImageError, Rgb, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Rgb, RgbImage};
 use wgrad_core::{F32, TensorSpec, U32};
 
 use crate::error::FileProblem;
 use crate::{DataError, Dataset, Labelled, Record};
 
+/// Larger images are refused before memory is made ready for them: their headers are damaged, most likely.
+const MOST_PIXELS: u64 = 1 << 26;
+
 /// The PNG and JPEG files in the folders of a directory, a class for each folder in alphabetical order
 /// (torchvision's `ImageFolder`): `image` f32\[3, height, width\] in 0..1 and `label` u32\[\]. Files are
-/// decoded by the loader's threads, and scaled to one size with a triangle filter.
+/// decoded by the loader's threads, and scaled to one size with a triangle filter. An image has at most 2²⁶
+/// pixels.
 ///
 /// ```no_run
 /// use wgrad_data::{Dataset, ImageFolder, Loader};
@@ -109,7 +114,12 @@ impl ImageFolder {
     }
 
     fn decode(&self, path: &Path) -> Result<RgbImage, ImageError> {
-        let rgba = image::open(path)?.into_rgba8();
+        let decoder = ImageReader::open(path)?.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        if u64::from(width) * u64::from(height) > MOST_PIXELS {
+            return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::DimensionError)));
+        }
+        let rgba = DynamicImage::from_decoder(decoder)?.into_rgba8();
         let mut opaque = RgbImage::new(rgba.width(), rgba.height());
         for (target, source) in opaque.pixels_mut().zip(rgba.pixels()) {
             let alpha = u32::from(source[3]);

@@ -8,6 +8,8 @@ mod augment;
 mod breast_cancer;
 mod buckets;
 mod characters;
+#[cfg(feature = "arrow")]
+mod columnar;
 mod csv;
 mod dataset;
 mod digits;
@@ -32,6 +34,8 @@ pub mod split;
 mod subset;
 mod table;
 mod tensors;
+#[cfg(feature = "tokenizers")]
+mod tokenizer;
 mod tokens;
 mod watch;
 mod words;
@@ -40,6 +44,8 @@ pub use augment::Augmented;
 pub use breast_cancer::breast_cancer;
 pub use buckets::Buckets;
 pub use characters::Characters;
+#[cfg(feature = "arrow")]
+pub use columnar::{Columnar, ShuffledGroups};
 pub use csv::{Csv, CsvFormat};
 pub use dataset::Dataset;
 pub use digits::digits;
@@ -58,5 +64,7 @@ pub use sequences::Sequences;
 pub use series::series;
 pub use subset::Subset;
 pub use tensors::TensorDataset;
+#[cfg(feature = "tokenizers")]
+pub use tokenizer::Tokenizer;
 pub use tokens::TokenStream;
 pub use words::Words;

@@ -56,6 +56,17 @@ impl TensorDataset {
         self.fields.push(Field { name: name.into(), spec: TensorSpec::new(T::DTYPE, rest), bytes });
         Ok(self)
     }
+
+    /// A dataset of fields whose bytes are known to be those of so many records.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn of_bytes(
+        records: usize,
+        fields: impl Iterator<Item = (String, TensorSpec, Vec<u8>)>,
+    ) -> Self {
+        let field =
+            |(name, spec, bytes): (String, TensorSpec, Vec<u8>)| Field { name, spec, bytes: bytes.into() };
+        Self { fields: fields.map(field).collect(), records }
+    }
 }
 
 impl Dataset for TensorDataset {

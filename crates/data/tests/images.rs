@@ -73,3 +73,19 @@ fn a_folder_without_images_is_an_error() {
     assert!(error.to_string().contains("no folders with PNG or JPEG"), "{error}");
     assert!(matches!(ImageFolder::open(dir.path().join("none"), 4, 4), Err(DataError::File { .. })));
 }
+
+/// Of 300 MB, if the header were believed.
+#[test]
+fn a_huge_image_is_refused_by_its_header() {
+    let dir = folder();
+    let path = dir.path().join("cats/b.png");
+    let mut bytes = fs::read(&path).unwrap();
+    // Width and height follow the signature and the name of the first chunk, whose checksum covers them.
+    bytes[16..24].copy_from_slice(&[0, 0, 0x27, 0x10, 0, 0, 0x27, 0x10]);
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
+    fs::write(&path, bytes).unwrap();
+    let error = ImageFolder::open(dir.path(), 4, 4).unwrap().load().unwrap_err().to_string();
+    assert!(error.contains("b.png") && error.contains("limit"), "{error}");
+}

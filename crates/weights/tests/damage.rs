@@ -123,3 +123,43 @@ fn a_zip_gives_its_values_or_none() {
     }
     assert!(read > 0, "padding, at least, may change");
 }
+
+/// A file of the older format with an object, as a pickle without its frame, and one storage `0` of one f32.
+fn legacy(object: &[u8]) -> Vec<u8> {
+    const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+    let pickle = |body: &[u8]| [b"\x80\x02", body, b"."].concat();
+    let magic = pickle(&[b"\x8a\x0a", &MAGIC[..]].concat());
+    let facts = pickle(b"}X\x0d\0\0\0little_endian\x88s");
+    let keys = pickle(b"](X\x01\0\0\x000e");
+    let storage = [1u64.to_le_bytes().as_slice(), &1f32.to_le_bytes()].concat();
+    [magic, pickle(b"M\xe9\x03"), facts, pickle(object), keys, storage].concat()
+}
+
+/// `{"w": tensor}` with a shape and strides of 0.
+fn expanded(extent: u64) -> Vec<u8> {
+    let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ";
+    let shape = [b"\x8a\x08", &extent.to_le_bytes()[..], b"\x85"].concat();
+    let tensor =
+        [b"ctorch._utils\n_rebuild_tensor_v2\n(".as_slice(), storage, b"K\0", &shape, b"K\0\x85tR"].concat();
+    legacy(&[b"}X\x01\0\0\0w".as_slice(), &tensor, b"s"].concat())
+}
+
+#[test]
+fn values_are_not_repeated_into_gigabytes() {
+    let small = Weights::from_bytes(expanded(1000)).unwrap();
+    assert_eq!(small.get("w").unwrap().array().unwrap().data, [1.0; 1000]);
+    for extent in [1 << 30, 1 << 61, i64::MAX as u64] {
+        let error = Weights::from_bytes(expanded(extent)).unwrap_err().to_string();
+        assert!(error.contains("`w` makes f32["), "{error}");
+    }
+}
+
+/// A list of 10,000 pairs, of which 10,000 dicts are to be made.
+#[test]
+fn objects_are_not_copied_without_end() {
+    let pairs =
+        [b"ccollections\nOrderedDict\nq\x01NN\x86q\x02](".as_slice(), &b"h\x02".repeat(10_000), b"eq\x03"];
+    let dicts = b"h\x01h\x03\x85R".repeat(10_000);
+    let error = Weights::from_bytes(legacy(&[pairs.concat(), dicts].concat())).unwrap_err().to_string();
+    assert!(error.contains("it copies its objects without end"), "{error}");
+}

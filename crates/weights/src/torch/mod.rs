@@ -23,6 +23,11 @@ pub(crate) fn parse(buffer: &Arc<Vec<u8>>) -> Result<Weights, WeightsError> {
     if zip::looks_like(buffer) { zip::parse(buffer) } else { legacy::parse(buffer) }
 }
 
+/// An expanded tensor's strides of 0 repeat its values. One that repeats them more often than this on average,
+/// into more bytes than that, is damage: whoever asks for its values would get gigabytes.
+const REPEATS: usize = 64;
+const REPEATED: usize = 64 << 20;
+
 /// The tensors of an object, with the storages that they are views of.
 fn collect(
     format: &'static str,
@@ -32,9 +37,15 @@ fn collect(
 ) -> Result<Weights, WeightsError> {
     let mut weights = Weights::new();
     for (name, tensor) in heap.tensors(root).map_err(|problem| WeightsError::damaged(format, problem))? {
-        let entry = storages.get(&tensor.storage.key).and_then(|bytes| view(tensor, bytes));
-        let outside = || WeightsError::damaged(format, format!("`{name}` reaches beyond its storage"));
-        let entry = entry.ok_or_else(outside)?;
+        let damaged = |problem: String| WeightsError::damaged(format, problem);
+        let storage = storages.get(&tensor.storage.key);
+        let entry = storage.and_then(|bytes| view(tensor, bytes));
+        let entry = entry.ok_or_else(|| damaged(format!("`{name}` reaches beyond its storage")))?;
+        let stored = storage.map_or(0, |bytes| bytes.as_slice().len());
+        let size = entry.shape().iter().fold(entry.stored().size(), |size, &n| size.saturating_mul(n));
+        if size > stored.saturating_mul(REPEATS).max(REPEATED) {
+            return Err(damaged(format!("`{name}` makes {entry} of {stored} bytes")));
+        }
         weights.insert_entry(name, entry)?;
     }
     Ok(weights)

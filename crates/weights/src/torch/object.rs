@@ -88,9 +88,9 @@ pub(super) enum Object {
 
 /// How deep dicts and lists may nest: beyond any state dict, far within the stack of a thread.
 const DEEPEST: usize = 32;
-/// How many values, and bytes of names, are looked at before a pickle counts as a trap: one whose lists
-/// refer to each other holds exponentially many.
-const MOST: usize = 1 << 26;
+/// How many values, and bytes of their names, are looked at for each byte of a pickle before it counts as a
+/// trap: one whose lists refer to each other holds exponentially many.
+const MOST: usize = 64;
 
 /// Everything that a pickle has built.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl<'a> Heap<'a> {
 
     /// The tensors below a value, each with the way to it as its name. Other values are passed over.
     pub(super) fn tensors(&self, root: Value) -> Result<Vec<(String, &Tensor)>, String> {
-        let (mut found, mut left) = (vec![], MOST);
+        let (mut found, mut left) = (vec![], self.pickle.len().saturating_mul(MOST));
         self.walk(root, "", DEEPEST, &mut left, &mut found)?;
         Ok(found)
     }

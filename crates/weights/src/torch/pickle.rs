@@ -10,6 +10,10 @@ use crate::WeightsError;
 
 const FORMAT: &str = "PyTorch";
 
+/// How many values, and bytes of names, may be copied for each byte of a pickle. State dicts need about one;
+/// a pickle that calls functions with the same long tuple again and again is a trap.
+const COPIES: usize = 8;
+
 /// What one pickle holds, and where it ends.
 pub(super) struct Unpickled<'a> {
     pub(super) heap: Heap<'a>,
@@ -22,8 +26,9 @@ pub(super) struct Unpickled<'a> {
 /// Runs a pickle that begins at `start`.
 pub(super) fn unpickle(bytes: &[u8], start: usize) -> Result<Unpickled<'_>, WeightsError> {
     let heap = Heap { pickle: bytes, objects: vec![] };
-    let mut machine =
-        Machine { heap, at: start, stack: vec![], marks: vec![], memo: HashMap::new(), storages: vec![] };
+    let (stack, marks, memo, storages) = (vec![], vec![], HashMap::new(), vec![]);
+    let copies = bytes.len().saturating_mul(COPIES);
+    let mut machine = Machine { heap, at: start, stack, marks, memo, storages, copies };
     loop {
         let at = machine.at;
         match machine.step() {
@@ -62,6 +67,8 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     storages: Vec<Storage>,
+    /// How much may still be copied.
+    copies: usize,
 }
 
 impl Machine<'_> {
@@ -102,6 +109,11 @@ impl Machine<'_> {
             }
         }
         Ok(None)
+    }
+
+    fn copy(&mut self, items: usize) -> Result<(), Refusal> {
+        self.copies = self.copies.checked_sub(items).ok_or("it copies its objects without end")?;
+        Ok(())
     }
 
     fn read<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
@@ -253,10 +265,13 @@ impl Machine<'_> {
     /// Calls one of the known functions.
     fn reduce(&mut self) -> Result<(), Refusal> {
         let (arguments, callee) = (self.pop()?, self.pop()?);
-        let arguments = self.heap.list(arguments).ok_or("it calls a function without a tuple")?.to_vec();
+        let count = self.heap.list(arguments).ok_or("it calls a function without a tuple")?.len();
+        self.copy(count)?;
+        let arguments = self.heap.list(arguments).unwrap_or_default().to_vec();
         match (callee, &arguments[..]) {
             (Value::Global(Global::OrderedDict), []) => self.push(Object::Dict(vec![])),
             (Value::Global(Global::OrderedDict), &[items]) => {
+                self.copy(self.heap.list(items).map_or(0, <[Value]>::len))?;
                 let pairs = self.heap.list(items).and_then(|pairs| {
                     let pair = |&pair: &Value| self.heap.list(pair)?.first_chunk::<2>().map(|p| (p[0], p[1]));
                     pairs.iter().map(pair).collect::<Option<Vec<_>>>()
@@ -264,6 +279,12 @@ impl Machine<'_> {
                 self.push(Object::Dict(pairs.ok_or("an ordered dict is not made of pairs")?));
             }
             (Value::Global(Global::RebuildTensor), &[storage, offset, shape, strides, ..]) => {
+                let axes = [shape, strides].map(|value| self.heap.list(value).map_or(0, <[Value]>::len));
+                let name = match self.heap.object(storage) {
+                    Some(Object::Storage(storage)) => storage.key.len(),
+                    _ => 0,
+                };
+                self.copy(axes[0] + axes[1] + name)?;
                 let tensor = self.tensor(storage, offset, shape, strides);
                 self.push(Object::Tensor(tensor.ok_or("a tensor has no storage, or no shape")?));
             }
@@ -285,6 +306,7 @@ impl Machine<'_> {
     fn persistent(&mut self) -> Result<(), Refusal> {
         let id = self.pop()?;
         let storage = self.storage(id).ok_or("it refers to something that is no storage")?;
+        self.copy(2 * storage.key.len())?;
         self.storages.push(storage.clone());
         self.push(Object::Storage(storage));
         Ok(())

@@ -351,8 +351,8 @@ impl Trainer {
     /// epoch.
     ///
     /// A log that cannot be opened is an error before training begins. One that cannot be written later, on a
-    /// full disk say, is closed with a warning, told in [`Report::unlogged`], and training goes on: that holds
-    /// for every kind of log.
+    /// full disk say, is closed with a warning, told in [`Report::unlogged`](crate::Report::unlogged), and training
+    /// goes on: that holds for every kind of log.
     pub fn tensorboard(mut self, directory: impl Into<TensorBoard>) -> Self {
         self.logs.push(Target::TensorBoard(directory.into()));
         self
@@ -366,7 +366,7 @@ impl Trainer {
     }
 
     /// Writes a JSON object a line for every step (`"kind": "step"`) and every epoch (`"kind": "epoch"`), to a
-    /// file that is replaced or continued like that of [`Trainer::csv`].
+    /// file that is replaced or continued like that of [`Trainer::csv`]. Infinities and NaN are text.
     pub fn json_lines(mut self, path: impl Into<PathBuf>) -> Self {
         self.logs.push(Target::JsonLines(path.into()));
         self

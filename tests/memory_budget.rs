@@ -38,23 +38,37 @@ impl Step {
         })
     }
 
-    /// A transformer with dropout, clipping and AdamW.
+    /// A small transformer with dropout, clipping and AdamW.
     fn gpt() -> Self {
+        let sizes =
+            GptConfig { context: 32, layers: 2, heads: 2, width: 32, dropout: 0.1, ..GptConfig::default() };
+        Self::transformer(4, sizes, |optimizer| optimizer.clip_grad_norm(1.0))
+    }
+
+    /// A transformer over 65 tokens.
+    fn transformer(batch: usize, sizes: GptConfig, change: impl FnOnce(AdamW) -> AdamW) -> Self {
         let vars = Vars::new();
-        let sizes = GptConfig {
-            vocabulary: 65,
-            context: 32,
-            layers: 2,
-            heads: 2,
-            width: 32,
-            dropout: 0.1,
-            ..GptConfig::default()
-        };
-        let model = Gpt::new(&vars, sizes);
+        let sizes = GptConfig { vocabulary: 65, ..sizes };
+        let (context, model) = (sizes.context, Gpt::new(&vars, sizes));
         Self::of(vars.clone(), |g| {
-            let (x, y) = (g.input("x", [4, 32], U32), g.input("y", [128], U32));
-            let loss = model.forward(&x).reshape([128, 65]).cross_entropy(&y);
-            AdamW::new(1e-3).clip_grad_norm(1.0).minimize(&loss, &vars);
+            let (x, y) = (g.input("x", [batch, context], U32), g.input("y", [batch * context], U32));
+            let loss = model.forward(&x).reshape([batch * context, 65]).cross_entropy(&y);
+            change(AdamW::new(1e-3)).minimize(&loss, &vars);
+            loss
+        })
+    }
+
+    /// Two convolutions, pooling and two layers, with Adam.
+    fn cnn(batch: usize) -> Self {
+        let vars = Vars::new();
+        let conv = |name, from, to| Conv2dConfig::new(from, to, 3).padding(1).build(vars.sub(name));
+        let (conv1, conv2) = (conv("conv1", 1, 32), conv("conv2", 32, 64));
+        let (fc1, fc2) = (Linear::new(vars.sub("fc1"), 3136, 128), Linear::new(vars.sub("fc2"), 128, 10));
+        Self::of(vars.clone(), |g| {
+            let (x, y) = (g.input("x", [batch, 1, 28, 28], F32), g.input("y", [batch], U32));
+            let x = conv2.forward(&conv1.forward(&x).relu().max_pool2d(2)).relu().max_pool2d(2);
+            let loss = fc2.forward(&fc1.forward(&x.flatten(1)).relu()).cross_entropy(&y);
+            Adam::new(1e-3).minimize(&loss, &vars);
             loss
         })
     }
@@ -171,14 +185,27 @@ fn a_large_budget_costs_nothing() {
     assert_eq!(same.explain(), whole.explain());
 }
 
-/// The figures of `docs/benchmarks.md`: `cargo test --release --test memory_budget -- --ignored --nocapture`.
+/// The figures of `docs/benchmarks.md`: `cargo test --test memory_budget -- --ignored --nocapture`.
 #[test]
-#[ignore = "takes minutes on a software adapter"]
+#[ignore = "takes a minute on a software adapter"]
 fn figures() {
-    for (batch, size) in [(8, 64), (4, 128)] {
-        for percent in [75, 50] {
-            let name = format!("resnet18, {batch} × 3 × {size} × {size}, {percent}%");
-            same_bits_within(&name, &Step::resnet(batch, size), &GPU, percent, 3);
+    let sizes = GptConfig { context: 128, layers: 4, heads: 4, width: 128, ..GptConfig::default() };
+    let steps = [
+        ("resnet18, 8×3×64×64", Step::resnet(8, 64), [75, 50]),
+        ("resnet18, 2×3×224×224", Step::resnet(2, 224), [75, 50]),
+        ("cnn, 64×1×28×28", Step::cnn(64), [90, 80]),
+        ("gpt, 16×128 tokens", Step::transformer(16, sizes, |optimizer| optimizer), [70, 50]),
+    ];
+    for (name, step, percents) in steps {
+        let peak = step.compile(&GPU, None).unwrap().stats().peak_bytes;
+        if let Err(Error::OverBudget { least, .. }) = step.compile(&GPU, Some(1)) {
+            println!("{name}: {:.0}% at least", 100.0 * least as f64 / peak as f64);
+        }
+        for percent in percents {
+            match step.compile(&GPU, Some(peak * percent / 100)) {
+                Ok(_) => same_bits_within(&format!("{name}, {percent}%"), &step, &GPU, percent, 4),
+                Err(error) => println!("{name}, {percent}%: {error}"),
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod length;
 mod log;
 mod metrics;
 mod objective;
+mod observer;
 mod page;
 mod pass;
 mod plateau;

@@ -9,12 +9,13 @@ use crate::bar::Bar;
 use crate::feed::Turn;
 use crate::interrupt::Interrupt;
 use crate::log::{EpochLog, Logs};
+use crate::observer::Observer;
 use crate::pass::{Pass, Tally};
-use crate::programs::{LEARNING_RATE, Programs, Recipe};
+use crate::programs::{Programs, Recipe};
 use crate::resume;
 use crate::stopping::Stopping;
 use crate::watch::Watch;
-use crate::{Checkpoint, EpochReport, Profile, Progress, Report, StepReport, Timing, TrainError, Trainer};
+use crate::{Checkpoint, EpochReport, Profile, Progress, Report, Timing, TrainError, Trainer};
 
 /// Why a training has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,8 @@ impl<'a> Run<'a> {
         let interrupt = trainer.checkpoints.is_some().then(Interrupt::listen);
         let watch = trainer.hunt_nan.then(Watch::default);
         let timing = Timing { compile, ..Timing::default() };
-        let logs = trainer.open_logs(done, &programs.training.passes[0].measures.names(), recipe.summary.get())?;
+        let logs =
+            trainer.open_logs(done, &programs.training.passes[0].measures.names(), recipe.summary.get())?;
         let (best, stalled) = (None, Duration::ZERO);
         Ok(Self {
             trainer,
@@ -341,44 +343,6 @@ enum Steps {
     Whole { tally: Tally, stopped: bool },
     /// Something asked to stop before the last.
     Part(Ending),
-}
-
-/// Sees losses as they arrive, in order, a few steps late.
-struct Observer<'a> {
-    trainer: &'a Trainer,
-    epoch: usize,
-    batch: usize,
-    /// Batches of the epochs before.
-    before: u64,
-    stop: bool,
-}
-
-impl<'a> Observer<'a> {
-    fn new(trainer: &'a Trainer, progress: &Progress, batches: u64) -> Self {
-        let (epoch, batch) = (progress.epoch as usize + 1, progress.batch as usize);
-        Self { trainer, epoch, batch, before: progress.epoch * batches, stop: false }
-    }
-
-    fn see(
-        &mut self,
-        loss: f64,
-        outputs: &Outputs,
-        bar: &mut Bar,
-        logs: &mut Logs,
-    ) -> Result<(), TrainError> {
-        bar.step(loss);
-        self.batch += 1;
-        let learning_rate = outputs.probe(LEARNING_RATE)?.item();
-        let step = self.before + self.batch as u64;
-        let report = StepReport { step, epoch: self.epoch, batch: self.batch, loss, learning_rate };
-        logs.step(&report, bar);
-        if !loss.is_finite() && !self.trainer.allow_non_finite {
-            let (batch, epoch, cause) = (self.batch, self.epoch, None);
-            return Err(TrainError::NonFinite { loss, batch, epoch, cause });
-        }
-        self.stop |= self.trainer.callbacks.step(&report)?;
-        Ok(())
-    }
 }
 
 /// How often gradients were not finite, where the optimizer then makes no update.

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wgrad_core::{DType, TensorSpec};
 use wgrad_core::batch::BatchError;
+use wgrad_core::{DType, TensorSpec};
 
 /// An error of a dataset, a data file or a loader.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -63,6 +63,8 @@ mod book {
     mod training {}
     #[doc = include_str!("../docs/book/src/looking.md")]
     mod looking {}
+    #[doc = include_str!("../docs/book/src/memory.md")]
+    mod memory {}
     #[doc = include_str!("../docs/book/src/data.md")]
     mod data {}
     #[doc = include_str!("../docs/book/src/operations.md")]

@@ -92,7 +92,9 @@ fn variables_without_a_layer_and_mistakes() {
     let vars = Vars::new();
     let weight = vars.var("weight", [3], Init::constant(1.0));
     let summary = Summary::new(&vars, |g| g.var(&weight) * 2.0).unwrap();
-    assert_eq!((summary.layers.len(), summary.parameters, summary.flops), (0, 3, 3));
+    let layer = &summary.layers[0];
+    assert_eq!((layer.name.as_str(), &layer.output, layer.parameters, layer.flops), ("weight", &None, 3, 3));
+    assert_eq!((summary.layers.len(), summary.parameters, summary.flops), (1, 3, 3));
     let error = Summary::new(&vars, |g| g.var(&weight) + g.input("x", [4], F32)).err().unwrap();
     assert!(error.to_string().contains("summary.rs"), "{error}");
     let other = Graph::new(Mode::Eval);

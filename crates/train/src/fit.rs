@@ -152,14 +152,14 @@ impl Trainer {
 /// The summary of the model, and what the plan of a training step says.
 fn told(summary: Option<&Summary>, step: &Program, state: &State) -> String {
     let Stats { dispatches, peak_bytes, flops, .. } = step.stats();
-    let mega = |number: f64| number / 1e6;
+    let kilo = |number: f64| number / 1e3;
     format!(
-        "{}\na training step: {dispatches} dispatches, {:.2} MFLOP, {:.2} MB of intermediates at once, \
-         {:.2} MB of variables with those of the optimizer",
+        "{}\na training step: {dispatches} dispatches, {:.1} kFLOP, {:.1} kB of intermediates at once, \
+         {:.1} kB of variables with those of the optimizer",
         summary.map_or(String::new(), ToString::to_string),
-        mega(*flops as f64),
-        mega(*peak_bytes as f64),
-        mega(state.bytes() as f64),
+        kilo(*flops as f64),
+        kilo(*peak_bytes as f64),
+        kilo(state.bytes() as f64),
     )
 }
 

@@ -63,7 +63,7 @@ fn by_hand(report: &Report, data: &Labelled) -> (f64, f64) {
 fn learns_and_measures_exactly() {
     let dir = TempDir::new().unwrap();
     let chart = dir.path().join("curves.svg");
-    let report = fit(|trainer| trainer.epochs(8).batch_size(32).chart(&chart), 0.1);
+    let report = fit(|trainer| trainer.epochs(8).batch_size(32).chart(&chart).summary(true), 0.1);
     assert_eq!(report.history.names(), ["loss", "accuracy"]);
     assert_eq!(report.history.epochs().len(), 8);
     assert!(!report.stopped_early);

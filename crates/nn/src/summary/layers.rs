@@ -48,6 +48,10 @@ pub(super) fn result(recording: &Recording, mut id: NodeId) -> NodeId {
 fn prefix<'a>(recording: &'a Recording, node: &Node) -> Option<&'a str> {
     let Op::Variable(variable) = &node.op else { return None };
     let var = recording.variables.iter().find(|var| *var.name() == *variable.name)?;
-    let (prefix, _) = var.name().rsplit_once('.')?;
-    (*var.kind() == VarKind::Parameter).then_some(prefix)
+    (*var.kind() == VarKind::Parameter).then(|| of_parameter(var.name()))
+}
+
+/// The layer that a parameter belongs to by its name; one at the root of the tree is a layer by itself.
+pub(super) fn of_parameter(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(prefix, _)| prefix)
 }

@@ -122,7 +122,7 @@ impl Summary {
         }
         let position = self.layers.iter().position(|layer| layer.name == name);
         let position = position.unwrap_or_else(|| {
-            let own = |var: &Var| var.name().rsplit_once('.').is_some_and(|(prefix, _)| prefix == name);
+            let own = |var: &Var| layers::of_parameter(var.name()) == name;
             let own: Vec<Var> = vars.parameters().into_iter().filter(own).collect();
             self.layers.push(LayerSummary {
                 name: name.into(),

@@ -1,12 +1,15 @@
 //! Compiles a recording: the passes of the plan, the WGSL of its kernels, their pipelines.
 
+use std::collections::HashSet;
+
 use wgrad_core::simplify::simplify;
-use wgrad_core::{DType, Graph, Mode, NodeId, Recording, Tensor, Var};
+use wgrad_core::{DType, Graph, Mode, NodeId, Op, Recording, Tensor, Var};
 
 use crate::codegen::{self, Source};
 use crate::device::Gpu;
 use crate::error::Error;
 use crate::plan::fuse::{Budget, fuse};
+use crate::plan::pack::{self, Packing};
 use crate::plan::{Plan, lower, memory, mixed, remat, schedule};
 use crate::program::{Dispatch, Program, Recorded};
 
@@ -184,15 +187,47 @@ impl Compiler {
         roots.extend(recording.assigns.iter().map(|(_, id)| *id));
         roots.extend(recording.probes.iter().map(|(_, id)| *id));
         let budget = Budget { bindings: gpu.bindings(), fuse: gpu.options().fuse, subgroup };
-        let fused = fuse(&recording, &roots, budget);
-        let schedule = schedule::schedule(&recording, fused, gpu.options().fuse);
-        let plan = memory::place(recording, outputs, schedule);
+        let (packing, reach) = (self.packing(&recording), self.reach());
+        let mut alone = HashSet::new();
+        let plan = loop {
+            let fused = fuse(&recording, &roots, budget);
+            let schedule = schedule::schedule(&recording, fused, packing, &alone);
+            let plan = memory::place(recording.clone(), outputs.clone(), schedule);
+            let known = alone.len();
+            alone.extend(pack::too_far_apart(&plan, reach));
+            if alone.len() == known {
+                break plan;
+            }
+        };
         let Some(budget) = self.memory_budget else { return Ok(plan) };
         remat::within(&plan, budget).map_err(|least| Error::OverBudget {
             budget,
             least: least.workspace,
             largest: least.largest_at_peak(),
         })
+    }
+
+    /// Which kernels may share a dispatch.
+    fn packing(&self, recording: &Recording) -> Packing {
+        /// How many times as large as the variables that a program sees the state may be.
+        const STATE: u64 = 4;
+        let variables = recording.nodes.iter().filter(|node| matches!(node.op, Op::Variable(_)));
+        let state: u64 = variables.map(|node| node.spec.bytes() as u64).sum();
+        match () {
+            () if !self.gpu.options().fuse => Packing::None,
+            // Waiting for each other, they would keep their operands alive.
+            () if self.memory_budget.is_some() => Packing::Maps,
+            // The tensors of packed kernels are reached through one binding.
+            () if STATE * state > self.reach() => Packing::Maps,
+            // Contractions through workgroup memory are not packed.
+            () if self.gpu.shaping().workgroup_tiles => Packing::Rows,
+            () => Packing::All,
+        }
+    }
+
+    /// The bytes that one binding reaches.
+    fn reach(&self) -> u64 {
+        self.gpu.inner.device.limits().max_storage_buffer_binding_size
     }
 
     fn has_half(&self) -> bool {

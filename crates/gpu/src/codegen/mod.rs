@@ -13,7 +13,7 @@ mod row;
 mod subgroup;
 mod tiled;
 
-use wgrad_core::Op;
+use wgrad_core::{NodeId, Op};
 
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Place, Plan};
@@ -106,45 +106,62 @@ pub enum Word {
 
 /// Writes the WGSL of a dispatch of one or more kernels.
 pub fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
-    match kernels {
-        [kernel] => generate_one(plan, kernel, shaping),
-        _ => packed::generate(plan, kernels, shaping),
+    let [kernel] = kernels else { return packed::generate(plan, kernels, shaping) };
+    if let Archetype::Wgsl { node } = kernel.archetype {
+        return own::generate(plan, node, shaping);
     }
-}
-
-fn generate_one(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Result<Source, Error> {
     let mut emitter = Emitter::new(plan, kernel);
-    let source = match &kernel.archetype {
-        Archetype::Map { numel } => {
-            let body = map::write(&mut emitter, kernel, *numel, shaping);
+    let source = match tiled_product(&emitter, kernel, shaping)? {
+        Some(product) => {
+            let parts = tiled::write(&mut emitter, kernel, &product);
+            assemble_tiled(&emitter, &parts, shaping)
+        }
+        None => {
+            let body = write(&mut emitter, kernel, shaping)?;
             assemble(&emitter, body, shaping)
         }
-        Archetype::Row { shape, axes } => {
-            let body = row::write(&mut emitter, kernel, shape, axes, shaping);
-            assemble(&emitter, body, shaping)
-        }
-        Archetype::Contract { node } => {
-            let Op::Contract(op) = &plan.recording.node(*node).op else {
-                return Err(Error::Internal("a contraction kernel without a contraction".into()));
-            };
-            let product = Product::new(&emitter, *node, op);
-            if shaping.workgroup_tiles && tiled::suits(&product) {
-                let parts = tiled::write(&mut emitter, kernel, &product);
-                assemble_tiled(&emitter, &parts, shaping)
-            } else {
-                let body = match shaping.subgroup {
-                    Some(size) => subgroup::write(&mut emitter, kernel, &product, shaping, size),
-                    None => contract::write(&mut emitter, kernel, &product, shaping),
-                };
-                assemble(&emitter, body, shaping)
-            }
-        }
-        Archetype::Wgsl { node } => own::generate(plan, *node, shaping)?,
     };
     emitter.fault.map_or(Ok(source), |fault| Err(Error::Internal(fault)))
 }
 
+/// The contraction of a kernel that goes through workgroup memory.
+fn tiled_product(
+    emitter: &Emitter<'_>,
+    kernel: &Kernel,
+    shaping: &Shaping,
+) -> Result<Option<Product>, Error> {
+    let Archetype::Contract { node } = kernel.archetype else { return Ok(None) };
+    let product = product(emitter, node)?;
+    Ok((shaping.workgroup_tiles && tiled::suits(&product)).then_some(product))
+}
+
+fn product(emitter: &Emitter<'_>, node: NodeId) -> Result<Product, Error> {
+    match &emitter.plan.recording.node(node).op {
+        Op::Contract(op) => Ok(Product::new(emitter, node, op)),
+        _ => Err(Error::Internal("a contraction kernel without a contraction".into())),
+    }
+}
+
+/// Writes the body of any kernel but tiled ones.
+fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, shaping: &Shaping) -> Result<Body, Error> {
+    Ok(match &kernel.archetype {
+        Archetype::Map { numel } => map::write(emitter, kernel, *numel, shaping),
+        Archetype::Row { shape, axes } => row::write(emitter, kernel, shape, axes, shaping),
+        Archetype::Contract { node } => {
+            let product = product(emitter, *node)?;
+            match shaping.subgroup {
+                Some(size) => subgroup::write(emitter, kernel, &product, shaping, size),
+                None => contract::write(emitter, kernel, &product, shaping),
+            }
+        }
+        Archetype::Wgsl { .. } => {
+            return Err(Error::Internal("a user's kernel has a text of its own".into()));
+        }
+    })
+}
+
 /// The body of an entry point and what it needs around it.
+#[derive(Clone, PartialEq)]
 struct Body {
     /// Statements.
     text: String,
@@ -158,6 +175,13 @@ struct Body {
     subgroup: bool,
 }
 
+impl Body {
+    /// The built-in value that numbers the invocations of a workgroup.
+    fn lane(&self) -> &'static str {
+        if self.subgroup { "subgroup_invocation_id" } else { "local_invocation_index" }
+    }
+}
+
 fn assemble(emitter: &Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
     let mut wgsl = preamble(emitter);
     let grid = fold(body.groups, shaping.max_groups);
@@ -167,8 +191,8 @@ fn assemble(emitter: &Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
          fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin({}) lid: u32) {{\n\
          \x20 {}\n{}}}\n",
         body.workgroup,
-        if body.subgroup { "subgroup_invocation_id" } else { "local_invocation_index" },
-        group_number(grid),
+        body.lane(),
+        group_number("group", grid),
         body.text
     ));
     Source { wgsl, bindings: tensors(emitter), grid, checked: emitter.checked() }
@@ -179,7 +203,7 @@ fn assemble_tiled(emitter: &Emitter<'_>, parts: &tiled::Tiled, shaping: &Shaping
     let kernel = wgrad_shaders::replace(wgrad_shaders::MATMUL_TILED, "sizes", &parts.sizes);
     let functions = preamble(emitter) + &parts.functions;
     let kernel = wgrad_shaders::replace(&kernel, "functions", &functions.replace(ENABLE_F16, ""));
-    let place = format!("    {}\n{}", group_number(grid), parts.grid);
+    let place = format!("    {}\n{}", group_number("group", grid), parts.grid);
     let kernel = wgrad_shaders::replace(&kernel, "grid", &place);
     let enable = if emitter.half { ENABLE_F16 } else { "" };
     Source { wgsl: format!("{enable}{kernel}"), bindings: tensors(emitter), grid, checked: emitter.checked() }
@@ -201,8 +225,8 @@ fn fold(groups: u64, limit: u32) -> [u32; 3] {
 }
 
 /// The statement that numbers workgroups through.
-fn group_number([x, y, _]: [u32; 3]) -> String {
-    format!("let group = workgroup.x + (workgroup.y + workgroup.z * {y}u) * {x}u;")
+fn group_number(name: &str, [x, y, _]: [u32; 3]) -> String {
+    format!("let {name} = workgroup.x + (workgroup.y + workgroup.z * {y}u) * {x}u;")
 }
 
 /// Bindings, functions that read and write their elements, and library functions.

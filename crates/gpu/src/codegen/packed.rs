@@ -1,8 +1,8 @@
-//! Equal maps over different tensors in one dispatch. A table says which workgroups belong to which tensors
-//! and where these lie; the rest of the kernel is written once.
+//! Equal kernels over different tensors in one dispatch. A table says where the tensors lie, and for maps, which
+//! may differ in size, which workgroups belong to which; the rest of the kernel is written once.
 
 use super::emit::{Binding, Emitter, memory_type};
-use super::{Bound, Shaping, Source, Word, fold, group_number, library, map};
+use super::{Body, Bound, ENABLE_F16, Shaping, Source, Word, fold, group_number, library, map};
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Place, Plan};
 
@@ -13,6 +13,65 @@ struct Member {
 }
 
 pub(super) fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
+    match kernels.first().map(|kernel| &kernel.archetype) {
+        Some(Archetype::Map { .. }) => maps(plan, kernels, shaping),
+        _ => alike(plan, kernels, shaping),
+    }
+}
+
+/// Reductions or contractions that differ only in where their tensors lie.
+fn alike(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
+    let mut written: Option<(Body, String, bool)> = None;
+    let mut checked = false;
+    let mut members = vec![];
+    for kernel in kernels {
+        let mut emitter = Emitter::new(plan, kernel);
+        let body = super::write(&mut emitter, kernel, shaping)?;
+        if let Some(fault) = emitter.fault {
+            return Err(Error::Internal(fault));
+        }
+        checked |= emitter.checked();
+        let this = (body, library(&emitter), emitter.half);
+        if *written.get_or_insert_with(|| this.clone()) != this {
+            return Err(Error::Internal("packed kernels differ".into()));
+        }
+        members.push(emitter.bindings);
+    }
+    let Some((body, library, half)) = written else {
+        return Err(Error::Internal("a dispatch without kernels".into()));
+    };
+    let (each, bindings) = (body.groups, members[0].len());
+    let groups = each * kernels.len() as u64;
+    let grid = fold(groups, shaping.max_groups);
+    let starts: String =
+        (0..bindings).map(|number| format!("  start{number} = table[row + {number}u];\n")).collect();
+    let wgsl = format!(
+        "{}{}{library}{}@compute @workgroup_size({})\n\
+         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin({}) lid: u32) {{\n\
+         \x20 {}\n  if (all >= {groups}u) {{ return; }}\n\
+         \x20 let group = all % {each}u;\n\
+         \x20 let row = all / {each}u * {bindings}u;\n\
+         {starts}{}}}\n",
+        if half { ENABLE_F16 } else { "" },
+        arenas(&members[0]),
+        body.globals,
+        body.workgroup,
+        body.lane(),
+        group_number("all", grid),
+        body.text
+    );
+    let places: Vec<Place> = members.iter().flatten().map(|binding| binding.place.clone()).collect();
+    let words = places.iter().cloned().map(Word::Start).collect();
+    Ok(Source { wgsl, bindings: bound(places, words), grid, checked })
+}
+
+/// The bindings of a packed kernel whose tensors lie in these places.
+fn bound(places: Vec<Place>, table: Vec<Word>) -> Vec<Bound> {
+    let (state, workspace) = places.into_iter().partition(|place| matches!(place, Place::State(_)));
+    vec![Bound::State(state), Bound::Workspace(workspace), Bound::Table(table)]
+}
+
+fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
     let mut members = vec![];
     // The largest member stands for all: in the others, positions might be constant.
     let mut largest = (0, String::new(), String::new());
@@ -42,19 +101,11 @@ pub(super) fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Re
     let share = map::packed_share(shaping);
     let groups: usize = members.iter().map(|member| member.numel.div_ceil(share)).sum();
     let grid = fold(groups as u64, shaping.max_groups);
-    let wgsl = arenas(&members[0])
+    let wgsl = arenas(&members[0].bindings)
         + &largest.2
         + &entry(members[0].bindings.len(), groups, grid, shaping.map_workgroup, &largest.1);
-    let places = |of_state: bool| -> Vec<Place> {
-        let all = members.iter().flat_map(|member| &member.bindings).map(|binding| binding.place.clone());
-        all.filter(|place| matches!(place, Place::State(_)) == of_state).collect()
-    };
-    let bindings = vec![
-        Bound::State(places(true)),
-        Bound::Workspace(places(false)),
-        Bound::Table(table(&members, share)),
-    ];
-    Ok(Source { wgsl, bindings, grid, checked })
+    let places = members.iter().flat_map(|member| &member.bindings).map(|b| b.place.clone()).collect();
+    Ok(Source { wgsl, bindings: bound(places, table(&members, share)), grid, checked })
 }
 
 /// The member of every workgroup; then for each member its first workgroup, its number of groups of four
@@ -72,13 +123,13 @@ fn table(members: &[Member], share: usize) -> Vec<Word> {
 }
 
 /// The three buffers and the functions that read and write a tensor's elements in them.
-fn arenas(member: &Member) -> String {
+fn arenas(bindings: &[Binding]) -> String {
     let mut wgsl = String::from(
         "@group(0) @binding(0) var<storage, read_write> state: array<vec4<u32>>;\n\
          @group(0) @binding(1) var<storage, read_write> workspace: array<vec4<u32>>;\n\
          @group(0) @binding(2) var<storage, read_write> table: array<u32>;\n",
     );
-    for (number, binding) in member.bindings.iter().enumerate() {
+    for (number, binding) in bindings.iter().enumerate() {
         let arena = if matches!(binding.place, Place::State(_)) { "state" } else { "workspace" };
         let t = memory_type(binding.dtype);
         let at = format!("{arena}[start{number} + (i >> 2u)][i & 3u]");
@@ -105,7 +156,7 @@ fn entry(bindings: usize, groups: usize, grid: [u32; 3], workgroup: u32, body: &
          \x20 let t = (group - table[row]) * {workgroup}u + lid;\n\
          \x20 if (t >= table[row + 1u]) {{ return; }}\n\
          {starts}{body}}}\n",
-        group_number(grid),
+        group_number("group", grid),
         bindings + 2,
     )
 }

@@ -1,28 +1,83 @@
-//! Packs equal maps over different tensors into one dispatch: the updates of all parameters by an optimizer
-//! become one kernel that looks up where each tensor lies.
+//! Packs equal kernels over different tensors into one dispatch that looks up where each tensor lies: the
+//! updates of all parameters by an optimizer, and the gradients and updates of layers that are built alike.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
-use wgrad_core::{DType, NodeId, Op, Recording};
+use wgrad_core::{DType, Node, NodeId, Op, Recording, Shape};
 
 use super::fuse::{Fused, merge};
 use super::views::is_view;
-use super::{Archetype, bytes_of};
+use super::{Archetype, Kernel, Place, Plan, bytes_of};
 
 /// Bytes of the largest tensor that is packed with others. A larger one keeps the device busy by itself; and
 /// small ones are placed side by side, in the state and in the workspace, so that one binding reaches them all.
 pub const SMALL: u64 = 256 << 10;
 
+/// Bytes of the largest tensor of a reduction or contraction that is packed with its equals: larger ones keep
+/// the device busy, and should not wait for each other while their operands take up memory.
+const MODERATE: u64 = 8 << 20;
+
+/// Which kernels may share a dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Packing {
+    /// None.
+    None,
+    /// Maps.
+    Maps,
+    /// Maps, and reductions with what is mapped along with them.
+    Rows,
+    /// Contractions too.
+    All,
+}
+
+/// What is computed by packed reductions and contractions whose tensors lie further apart in the workspace than
+/// one binding reaches.
+pub fn too_far_apart(plan: &Plan, reach: u64) -> Vec<NodeId> {
+    let mut far = vec![];
+    for kernels in plan.steps.iter().map(|step| &plan.kernels[step.clone()]).filter(|step| step.len() > 1) {
+        let tensors = kernels.iter().flat_map(|kernel| kernel.loads.iter().chain(&kernel.stores));
+        let (mut start, mut end) = (u64::MAX, 0);
+        for id in tensors {
+            if let Some(Place::Workspace { offset, bytes }) = &plan.places[id.index()] {
+                (start, end) = (start.min(*offset), end.max(offset + bytes));
+            }
+        }
+        let anchored = !matches!(kernels[0].archetype, Archetype::Map { .. });
+        if anchored && end.saturating_sub(start) > reach {
+            far.extend(kernels.iter().flat_map(|kernel| &kernel.nodes));
+        }
+    }
+    far
+}
+
 /// For each kernel the group it runs with, named by its first kernel. `in_place` says which nodes are
 /// written straight into variables.
-pub fn pack(recording: &Recording, fused: &mut Fused, in_place: &[(NodeId, Arc<str>)]) -> Vec<usize> {
+pub fn pack(
+    recording: &Recording,
+    fused: &mut Fused,
+    in_place: &[(NodeId, Arc<str>)],
+    packing: Packing,
+    alone: &HashSet<NodeId>,
+) -> Vec<usize> {
     let mut group = vec![];
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
     for kernel in 0..fused.kernels.len() {
         group.push(kernel);
-        let Some(signature) = signature(recording, fused, kernel, in_place) else { continue };
+        let needed = match fused.kernels[kernel].archetype {
+            Archetype::Map { .. } => Packing::Maps,
+            Archetype::Row { .. } => Packing::Rows,
+            Archetype::Contract { .. } => Packing::All,
+            Archetype::Wgsl { .. } => continue,
+        };
+        let signature = match needed {
+            _ if packing < needed => None,
+            Packing::Maps => signature(recording, fused, kernel, in_place),
+            _ if fused.kernels[kernel].nodes.iter().any(|node| alone.contains(node)) => None,
+            _ => full_signature(recording, &fused.kernels[kernel], in_place),
+        };
+        let Some(signature) = signature else { continue };
         let leaders = groups.entry(signature).or_default();
         // Kernels that depend on each other cannot share a dispatch.
         let depends = |a: usize, b: usize| fused.ancestors[a].contains(&b) || fused.ancestors[b].contains(&a);
@@ -80,6 +135,66 @@ fn signature(
         spec.dtype.size() == 4 && bytes_of(spec.dtype, &spec.shape) <= SMALL
     };
     this.stores.iter().chain(&this.loads).all(fits).then_some(text)
+}
+
+/// Everything that the text of a kernel follows from, shapes included: equal for kernels that differ only in
+/// where their tensors lie.
+fn full_signature(recording: &Recording, kernel: &Kernel, in_place: &[(NodeId, Arc<str>)]) -> Option<String> {
+    let fits = |id: &NodeId| {
+        let spec = &recording.node(*id).spec;
+        spec.dtype.size() == 4 && bytes_of(spec.dtype, &spec.shape) <= MODERATE
+    };
+    if !kernel.stores.iter().chain(&kernel.loads).all(fits) {
+        return None;
+    }
+    let variable = |id: NodeId| match &recording.node(id).op {
+        Op::Variable(variable) => Some(&variable.name),
+        _ => in_place.iter().find(|(known, _)| *known == id).map(|(_, name)| name),
+    };
+    let loads: HashSet<NodeId> = kernel.loads.iter().copied().collect();
+    let (mut text, mut numbers, mut names) = (String::new(), HashMap::new(), vec![]);
+    // Writing to a string cannot fail.
+    for &node in &kernel.nodes {
+        let mut stack = vec![(node, false)];
+        while let Some((id, described)) = stack.pop() {
+            let Node { op, inputs, spec, .. } = recording.node(id);
+            if numbers.contains_key(&id) {
+                continue;
+            }
+            if loads.contains(&id) {
+                let _ = write!(text, "load {spec}");
+            } else if !described {
+                stack.push((id, true));
+                stack.extend(inputs.iter().rev().map(|&input| (input, false)));
+                continue;
+            } else if matches!(op, Op::RandomBits(_) | Op::Custom(_)) {
+                return None;
+            } else {
+                let inputs: Vec<usize> = inputs.iter().map(|input| numbers[input]).collect();
+                let _ = write!(text, "{op:?} {spec} {inputs:?}");
+            }
+            if let Some(name) = variable(id).filter(|_| loads.contains(&id) || kernel.stores.contains(&id)) {
+                // Values that share a place in the state are bound once.
+                let place = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                    names.push(name);
+                    names.len() - 1
+                });
+                let _ = write!(text, " in the state {place}");
+            }
+            text.push(';');
+            numbers.insert(id, numbers.len());
+        }
+        let _ = write!(text, "= {} {};", numbers[&node], kernel.stores.contains(&node));
+    }
+    Some(format!("{:?} {text}", shape_of(&kernel.archetype)))
+}
+
+/// What a kernel iterates over, without the names of nodes.
+fn shape_of(archetype: &Archetype) -> Option<(&Shape, &[usize])> {
+    match archetype {
+        Archetype::Row { shape, axes } => Some((shape, axes)),
+        Archetype::Map { .. } | Archetype::Contract { .. } | Archetype::Wgsl { .. } => None,
+    }
 }
 
 fn describe(

@@ -8,7 +8,7 @@ use wgrad_core::{NodeId, Op, Recording};
 
 use super::Kernel;
 use super::fuse::{Fused, add_edge};
-use super::pack::pack;
+use super::pack::{Packing, pack};
 use super::store::is_whole_kernel;
 
 /// Kernels in order of execution and how variables get their new values.
@@ -23,8 +23,14 @@ pub struct Schedule {
     pub copies: Vec<(NodeId, Arc<str>)>,
 }
 
-/// Orders the kernels of a fused recording, packing equal maps where asked.
-pub fn schedule(recording: &Recording, mut fused: Fused, packing: bool) -> Schedule {
+/// Orders the kernels of a fused recording, equal ones packed together where asked, but for those that compute
+/// the nodes of `alone`.
+pub fn schedule(
+    recording: &Recording,
+    mut fused: Fused,
+    packing: Packing,
+    alone: &HashSet<NodeId>,
+) -> Schedule {
     let (mut in_place, mut copies) = (vec![], vec![]);
     for (var, node) in &recording.assigns {
         let name: Arc<str> = var.name().into();
@@ -34,8 +40,7 @@ pub fn schedule(recording: &Recording, mut fused: Fused, packing: bool) -> Sched
             copies.push((*node, name));
         }
     }
-    let groups =
-        if packing { pack(recording, &mut fused, &in_place) } else { (0..fused.kernels.len()).collect() };
+    let groups = pack(recording, &mut fused, &in_place, packing, alone);
     let (kernels, steps) = in_order(&fused, &groups);
     Schedule { kernels, steps, in_place, copies }
 }

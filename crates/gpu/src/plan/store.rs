@@ -20,6 +20,9 @@ const SPREAD: u32 = 8;
 /// each of them heavy.
 const WIDE: usize = 16;
 const SHARED: u32 = 4;
+/// Up to this, it is computed again even so if it follows, element by element, from one stored value that whoever
+/// needs it can read in its place: arithmetic costs less than memory and its traffic.
+const RECOMPUTE_FROM_ONE: u32 = 32;
 /// A chain of this many operations and views is stored at its end: kernels are written by recursion.
 const DEEPEST: usize = 48;
 /// An operand of a contraction that nothing else needs, and that costs no more than an operation on two loads,
@@ -159,6 +162,11 @@ pub(super) fn choose_stored(
             inlined[index] = inlined[index].min(1 + inlined[index] / SHARED);
         }
         let heavy = inlined[index] >= RECOMPUTE;
+        let follows_from_one = |index: usize| {
+            let numel = node.spec.shape.numel();
+            let as_large = |read: &&NodeId| recording.node(**read).spec.shape.numel() >= numel;
+            inlined[index] <= RECOMPUTE_FROM_ONE && reads[index].iter().filter(as_large).count() <= 1
+        };
         if is_computed(id) {
             let prologue = uses[index] == 1 && inlined[index] <= PROLOGUE;
             let given = || is_placed(&recording.node(peel(recording, node.inputs[0])).op);
@@ -169,7 +177,7 @@ pub(super) fn choose_stored(
             stored[index] |= contracted[index] && !prologue
                 || is_narrowing(recording, node) && !given()
                 || exact.contains(&id)
-                || heavy && (uses[index] > 1 || replicated[index] && !spread);
+                || heavy && (replicated[index] && !spread || uses[index] > 1 && !follows_from_one(index));
         }
         let below = node.inputs.iter().map(|input| depth[input.index()]).max();
         depth[index] = below.map_or(0, |depth| depth + 1);

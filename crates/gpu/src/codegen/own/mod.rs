@@ -149,7 +149,7 @@ fn text(op: &Wgsl, access: &str, max_groups: u32) -> Result<Text, String> {
         "@compute @workgroup_size({size})\n\
          fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{\n\
          \x20 {}\n  if (group >= GROUPS) {{ return; }}\n  {call}\n}}\n",
-        group_number(grid)
+        group_number("group", grid)
     );
     Ok(Text { wgsl, start: 0, entry, grid }.with_half(op))
 }

@@ -7,6 +7,7 @@ use wgrad_core::case::{Fill, Operand, fill};
 use wgrad_core::interpret::{Environment, step};
 use wgrad_core::{Array, DType, F32, Graph, Init, Mode, Tensor, TensorSpec, Var, Vars};
 use wgrad_gpu::Gpu;
+use wgrad_gpu::plan::Archetype;
 
 use crate::compare::DEVICES;
 
@@ -96,6 +97,64 @@ fn updates_of_all_parameters_share_a_dispatch() {
         let expected = 1.0 - 0.25 * 1f64.exp();
         let value = state.read(var.name()).expect("a value");
         assert!(value.data.iter().all(|v| (v - expected).abs() < 1e-6), "{}: {value:?}", var.name());
+    }
+}
+
+/// Four equal layers, each with a row of its own that is summed.
+fn record_alike(g: &Graph, vars: &Vars, parameters: &[Var]) -> Tensor {
+    let mut x = g.input("x", [40, 37], F32);
+    for pair in parameters.chunks(2) {
+        x = (x.matmul(&g.var(&pair[0])) + g.var(&pair[1])).tanh();
+    }
+    let loss = (x - 0.5).square().mean(..);
+    for (var, gradient) in loss.backward(vars) {
+        g.assign(&var, &(g.var(&var) - gradient * 0.1));
+    }
+    loss
+}
+
+#[test]
+fn gradients_and_updates_of_layers_built_alike_share_dispatches() {
+    for (name, gpu) in DEVICES.iter() {
+        let vars = Vars::new();
+        let shape = |i: usize| if i.is_multiple_of(2) { vec![37, 37] } else { vec![37] };
+        let parameters: Vec<Var> =
+            (0..8).map(|i| vars.var(&format!("p{i}"), shape(i), Init::constant(0.0))).collect();
+        let program = gpu.compile(Mode::Eval, |g| [record_alike(g, &vars, &parameters)]).expect("compiles");
+        let mut state = gpu.init(&vars, 3).expect("a state");
+        let graph = Graph::new(Mode::Eval);
+        let loss = record_alike(&graph, &vars, &parameters);
+        let mut reference = Environment::new();
+        let value = |spec: &TensorSpec, seed| {
+            fill(&Operand { spec: spec.clone(), fill: Fill::Uniform(-0.3, 0.3) }, seed)
+        };
+        for (number, var) in parameters.iter().enumerate() {
+            let value = value(var.spec(), number as u64);
+            state.write(var.name(), &value).expect("a variable");
+            reference.insert(var.name().into(), value);
+        }
+        for round in 0..3 {
+            let x = value(&TensorSpec::new(F32, [40, 37]), 100 + round);
+            program.run(&mut state, Batch::of_arrays([("x", &x)])).expect("runs");
+            reference.insert("x".into(), x);
+            step(&graph.recording(), &mut reference, &[loss.id()]);
+        }
+        for var in &parameters {
+            let (found, expected) = (state.read(var.name()).expect("a value"), &reference[var.name()]);
+            let error = found.data.iter().zip(&expected.data).map(|(f, e)| (f - e).abs()).fold(0.0, f64::max);
+            assert!(error < 1e-6, "{name}, {}: {error:e}\n{}", var.name(), program.explain());
+        }
+        let plan = program.plan();
+        let packed = |wanted: fn(&Archetype) -> bool| {
+            let kernels = plan.steps.iter().map(|step| &plan.kernels[step.clone()]);
+            kernels.filter(|step| wanted(&step[0].archetype)).map(<[_]>::len).max().unwrap_or(0)
+        };
+        if gpu.options().fuse {
+            let contractions = packed(|archetype| matches!(archetype, Archetype::Contract { .. }));
+            let rows = packed(|archetype| matches!(archetype, Archetype::Row { .. }));
+            // The first layer's gradients read the input, and lie elsewhere for all others.
+            assert!(rows >= 3 || contractions >= 3, "{name}: {rows} rows, {contractions} contractions");
+        }
     }
 }
 

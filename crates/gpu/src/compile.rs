@@ -187,20 +187,26 @@ impl Compiler {
         roots.extend(recording.assigns.iter().map(|(_, id)| *id));
         roots.extend(recording.probes.iter().map(|(_, id)| *id));
         let budget = Budget { bindings: gpu.bindings(), fuse: gpu.options().fuse, subgroup };
-        let (packing, reach) = (self.packing(&recording), self.reach());
-        let mut alone = HashSet::new();
-        let plan = loop {
-            let fused = fuse(&recording, &roots, budget);
-            let schedule = schedule::schedule(&recording, fused, packing, &alone);
-            let plan = memory::place(recording.clone(), outputs.clone(), schedule);
-            let known = alone.len();
-            alone.extend(pack::too_far_apart(&plan, reach));
-            if alone.len() == known {
-                break plan;
+        let packed = |packing| {
+            let mut alone = HashSet::new();
+            loop {
+                let fused = fuse(&recording, &roots, budget);
+                let schedule = schedule::schedule(&recording, fused, packing, &alone);
+                let plan = memory::place(recording.clone(), outputs.clone(), schedule);
+                let known = alone.len();
+                alone.extend(pack::too_far_apart(&plan, self.reach()));
+                if alone.len() == known {
+                    return plan;
+                }
             }
         };
-        let Some(budget) = self.memory_budget else { return Ok(plan) };
-        remat::within(&plan, budget).map_err(|least| Error::OverBudget {
+        let packing = self.packing(&recording);
+        let plan = packed(packing);
+        let Some(budget) = self.memory_budget.filter(|&budget| plan.workspace > budget) else {
+            return Ok(plan);
+        };
+        // Waiting for each other, packed kernels keep their operands alive.
+        remat::within(&packed(packing.min(Packing::Maps)), budget).map_err(|least| Error::OverBudget {
             budget,
             least: least.workspace,
             largest: least.largest_at_peak(),
@@ -215,8 +221,6 @@ impl Compiler {
         let state: u64 = variables.map(|node| node.spec.bytes() as u64).sum();
         match () {
             () if !self.gpu.options().fuse => Packing::None,
-            // Waiting for each other, they would keep their operands alive.
-            () if self.memory_budget.is_some() => Packing::Maps,
             // The tensors of packed kernels are reached through one binding.
             () if STATE * state > self.reach() => Packing::Maps,
             // Contractions through workgroup memory are not packed.

@@ -58,10 +58,11 @@ const ROUNDS: usize = 16;
 /// In a workspace not much larger than this, one binding reaches all values: WebGPU guarantees 128 MiB.
 const REACH: u64 = 64 << 20;
 
-/// The offset of each life, and the end of the last: small values, side by side where one binding has to reach
-/// them, then the others, each at the lowest offset that is free for its whole life. Which order leaves the fewest gaps depends on the lives. The
-/// largest first is mostly good enough; otherwise those first that are alive when most is (greedy by size and by
-/// breadth; Pisarchyk and Lee, 2020), or the longest, and then whatever reached highest before all others.
+/// The offset of each life, and the end of the last: small values, side by side where one binding has to reach them,
+/// then the others, each at the lowest offset that is free for its whole life. Which order leaves the fewest gaps
+/// depends on the lives. The largest first is mostly good enough; otherwise those first that are alive when most is
+/// (greedy by size and by breadth; Pisarchyk and Lee, 2020), or the longest, and then whatever reached highest before
+/// all others.
 fn pack(lives: &[Life]) -> (Vec<u64>, u64) {
     let alive = alive(lives, lives.iter().map(|life| life.last).max().unwrap_or(0));
     let bound = alive.iter().copied().max().unwrap_or(0);

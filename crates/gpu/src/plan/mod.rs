@@ -1,8 +1,8 @@
 //! From a recording to kernels: each pass takes a plan's parts and returns more of them.
 //!
 //! [`mixed`] where asked → simplify → [`lower`] → simplify → `store` (what is stored) → [`fuse`] (which nodes share a
-//! kernel) → [`pack`] (which kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places) → [`remat`] (what to
-//! compute twice, under a memory budget). Nothing here knows WGSL or wgpu.
+//! kernel) → [`pack`] (which kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places) → [`remat`] where
+//! there is a budget. Nothing here knows WGSL or wgpu.
 
 mod diagram;
 pub mod explain;

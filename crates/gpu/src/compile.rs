@@ -1,6 +1,7 @@
 //! Compiles a recording: the passes of the plan, the WGSL of its kernels, their pipelines.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use wgrad_core::simplify::simplify;
 use wgrad_core::{DType, Graph, Mode, NodeId, Op, Recording, Tensor, Var};
@@ -8,6 +9,7 @@ use wgrad_core::{DType, Graph, Mode, NodeId, Op, Recording, Tensor, Var};
 use crate::codegen::{self, Source};
 use crate::device::Gpu;
 use crate::error::Error;
+use crate::parallel;
 use crate::plan::fuse::{Budget, fuse};
 use crate::plan::pack::{self, Packing};
 use crate::plan::{Plan, lower, memory, mixed, remat, schedule};
@@ -147,18 +149,17 @@ impl Compiler {
         let plan = self.plan(recording, outputs)?;
         gpu.check_limits(&plan)?;
         let shaping = gpu.shaping();
-        let sources: Vec<Source> = plan
-            .steps
-            .iter()
-            .map(|step| codegen::generate(&plan, &plan.kernels[step.clone()], &shaping))
-            .collect::<Result<_, _>>()?;
-        let dispatches = sources
-            .iter()
-            .map(|source| {
-                let pipeline = gpu.pipeline(&source.wgsl, source.bindings.len(), source.checked)?;
-                Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
+        let generate = |step: &Range<usize>| codegen::generate(&plan, &plan.kernels[step.clone()], &shaping);
+        let sources = parallel::map(&plan.steps, generate).into_iter().collect::<Result<Vec<Source>, _>>()?;
+        let pipeline = |source: &Source| gpu.pipeline(&source.wgsl, source.bindings.len(), source.checked);
+        let mut seen = HashSet::new();
+        let kernels: Vec<&Source> = sources.iter().filter(|source| seen.insert(&source.wgsl)).collect();
+        parallel::map(&kernels, |source| pipeline(source)).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let dispatch = |source: &Source| {
+            let pipeline = pipeline(source)?;
+            Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })
+        };
+        let dispatches = sources.iter().map(dispatch).collect::<Result<Vec<_>, Error>>()?;
         let (recording, outputs) = (recording.clone(), outputs.to_vec());
         let recorded = Recorded { compiler: self.clone(), recording, outputs };
         gpu.assemble(recorded, plan, sources, dispatches)

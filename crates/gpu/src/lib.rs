@@ -14,6 +14,7 @@ pub mod device;
 pub mod error;
 pub mod hunt;
 mod own_kernels;
+mod parallel;
 pub mod peaks;
 pub mod plan;
 pub mod profile;

@@ -220,13 +220,16 @@ impl Compiler {
         const STATE: u64 = 4;
         let variables = recording.nodes.iter().filter(|node| matches!(node.op, Op::Variable(_)));
         let state: u64 = variables.map(|node| node.spec.bytes() as u64).sum();
-        match () {
-            () if !self.gpu.options().fuse => Packing::None,
+        if !self.gpu.options().fuse {
+            Packing::None
+        } else if STATE * state > self.reach() {
             // The tensors of packed kernels are reached through one binding.
-            () if STATE * state > self.reach() => Packing::Maps,
+            Packing::Maps
+        } else if self.gpu.shaping().workgroup_tiles {
             // Contractions through workgroup memory are not packed.
-            () if self.gpu.shaping().workgroup_tiles => Packing::Rows,
-            () => Packing::All,
+            Packing::Rows
+        } else {
+            Packing::All
         }
     }
 

@@ -306,10 +306,14 @@ impl Drop for Outputs {
 
 fn read_mapped(gpu: &Gpu, slot: &Slot) -> Result<Vec<u8>, Error> {
     slot.finish(gpu)?;
-    let view = slot.buffer.get_mapped_range(..);
-    let view =
-        view.map_err(|error| Error::Driver { what: "a readback".into(), message: error.to_string() })?;
-    Ok(view.to_vec())
+    match slot.buffer.get_mapped_range(..) {
+        Ok(view) => Ok(view.to_vec()),
+        Err(error) => {
+            // A buffer that is gone went with its device, which may not have said so yet.
+            gpu.synchronize()?;
+            Err(Error::Driver { what: "a readback".into(), message: error.to_string() })
+        }
+    }
 }
 
 /// Reads part of a buffer; waits for everything before.

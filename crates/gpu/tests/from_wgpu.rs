@@ -93,3 +93,26 @@ fn a_state_of_another_device_is_refused() {
     let mut own = gpus[0].init(&Vars::new(), 0).unwrap();
     assert_eq!(program.run(&mut own, batch()).unwrap().get(0).unwrap().data, [4.0, 9.0]);
 }
+
+/// However far a run has come when its device goes: its result is there, or the error says why not.
+#[test]
+fn a_result_survives_its_device_or_is_lost_with_it() {
+    for (waits, looks) in [(false, false), (true, false), (true, true)] {
+        let (device, queue) = device();
+        let gpu = Gpu::from_wgpu(device.clone(), queue);
+        let program = gpu.compile(Mode::Eval, |g| [g.input("x", [3], F32).square()]).unwrap();
+        let mut state = gpu.init(&Vars::new(), 0).unwrap();
+        let outputs = program.run(&mut state, Batch::new().with("x", [3], &[1f32, 2.0, 3.0])).unwrap();
+        if waits {
+            gpu.synchronize().unwrap();
+        }
+        if looks {
+            assert!(outputs.is_ready());
+        }
+        device.destroy();
+        match outputs.get(0) {
+            Ok(found) => assert_eq!(found.data, [1.0, 4.0, 9.0]),
+            Err(error) => assert!(matches!(error, Error::DeviceLost(_)), "{waits} {looks}: {error}"),
+        }
+    }
+}

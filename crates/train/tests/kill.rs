@@ -6,12 +6,13 @@
 #[path = "net/mod.rs"]
 mod net;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use wgrad_train::{Checkpoints, Ending};
+use wgrad_train::{Checkpoints, Ending, Trainer};
 
 /// The directory that a child trains in.
 const DIRECTORY: &str = "WGRAD_TEST_TRAIN_IN";
@@ -25,10 +26,18 @@ fn spawn(test: &str, directory: &Path) -> Child {
         .unwrap()
 }
 
-/// Whether this process is such a child; then it trains.
-fn is_child() -> bool {
+/// Whether this process is such a child; then it trains, with a pause after each batch.
+fn is_child(pause: Duration) -> bool {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return false };
-    net::fit_in(Path::new(&directory));
+    let directory = Path::new(&directory);
+    let train = |trainer: Trainer| {
+        let slow = trainer.on_step(move |_| {
+            std::thread::sleep(pause);
+            Ok(ControlFlow::Continue(()))
+        });
+        slow.checkpoint(directory).checkpoint_every(1).resume(true)
+    };
+    net::fit(train).unwrap();
     true
 }
 
@@ -67,7 +76,7 @@ fn killed(trial: u32, directory: &Path) {
 
 #[test]
 fn resumed_after_a_kill() {
-    if is_child() {
+    if is_child(Duration::ZERO) {
         return;
     }
     let alone = net::fit(|trainer| trainer).unwrap();
@@ -94,7 +103,8 @@ fn resumed_after_a_kill() {
 #[cfg(unix)]
 #[test]
 fn resumed_after_ctrl_c() {
-    if is_child() {
+    // A busy machine may be slow to send the signal.
+    if is_child(Duration::from_millis(50)) {
         return;
     }
     let temporary = TempDir::new().unwrap();

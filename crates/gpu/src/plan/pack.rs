@@ -73,7 +73,7 @@ pub fn pack(
         };
         let signature = match needed {
             _ if packing < needed => None,
-            Packing::Maps => signature(recording, fused, kernel, in_place),
+            Packing::Maps => map_signature(recording, fused, kernel, in_place),
             _ if fused.kernels[kernel].nodes.iter().any(|node| alone.contains(node)) => None,
             _ => full_signature(recording, &fused.kernels[kernel], in_place),
         };
@@ -94,15 +94,12 @@ pub fn pack(
 
 /// What a map computes, if every tensor it touches is touched at the position itself or is one number:
 /// equal for kernels that differ only in their tensors.
-fn signature(
+fn map_signature(
     recording: &Recording,
     fused: &mut Fused,
     kernel: usize,
     in_place: &[(NodeId, Arc<str>)],
 ) -> Option<String> {
-    if !matches!(fused.kernels[kernel].archetype, Archetype::Map { .. }) {
-        return None;
-    }
     let mut loads: Vec<NodeId> = vec![];
     let mut text = String::new();
     for node in fused.kernels[kernel].nodes.clone() {

@@ -155,6 +155,7 @@ impl Compiler {
         let mut seen = HashSet::new();
         let kernels: Vec<&Source> = sources.iter().filter(|source| seen.insert(&source.wgsl)).collect();
         parallel::map(&kernels, |source| pipeline(source)).into_iter().collect::<Result<Vec<_>, _>>()?;
+        gpu.save_pipelines();
         let dispatch = |source: &Source| {
             let pipeline = pipeline(source)?;
             Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })

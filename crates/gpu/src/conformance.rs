@@ -33,12 +33,12 @@ impl Conformance {
     #[cfg(not(target_family = "wasm"))]
     pub fn new() -> Result<Self, Error> {
         let base = Options { poison: true, ..Options::default() };
-        let software = Options { shaping: Some(Shaping::software()), ..base };
+        let software = Options { shaping: Some(Shaping::software()), ..base.clone() };
         let configurations = [
-            ("fused", software),
+            ("fused", software.clone()),
             (
                 "fused, shaped for a GPU",
-                Options { shaping: Some(Shaping::hardware()), checked: true, ..base },
+                Options { shaping: Some(Shaping::hardware()), checked: true, ..base.clone() },
             ),
             ("unfused", Options { fuse: false, checked: true, ..software }),
             ("fused, eight bindings", Options { bindings: Some(8), ..base }),

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use crate::adapter::{self, AdapterInfo, AdapterKind, Wanted};
 use crate::codegen::Shaping;
+use crate::disk::DiskCache;
+use crate::disk::pipelines::{Pipelines, PipelinesOnDisk};
 use crate::error::Error;
 
 /// How programs are compiled. The defaults are right for training; tests vary them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Fuse operations into few kernels. Without, every intermediate is stored.
     pub fuse: bool,
@@ -22,11 +24,14 @@ pub struct Options {
     pub shaping: Option<Shaping>,
     /// Storage buffers a kernel may bind; by default what the adapter allows, up to 16.
     pub bindings: Option<usize>,
+    /// Where compiled pipelines are kept from run to run.
+    pub disk_cache: DiskCache,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fuse: true, checked: false, poison: false, shaping: None, bindings: None }
+        let disk_cache = DiskCache::default();
+        Self { fuse: true, checked: false, poison: false, shaping: None, bindings: None, disk_cache }
     }
 }
 
@@ -74,6 +79,7 @@ pub(crate) struct Inner {
     /// The size of subgroups, if it is the same for all kernels.
     subgroup: Option<u32>,
     pipelines: Mutex<HashMap<String, Pipeline>>,
+    on_disk: Option<Pipelines>,
     layouts: Mutex<HashMap<usize, wgpu::BindGroupLayout>>,
     lost: Arc<Mutex<Option<String>>>,
     failed: Arc<Mutex<Option<Error>>>,
@@ -153,7 +159,10 @@ impl Gpu {
                 eprintln!("wgrad: `{}` runs on the CPU; a GPU would be much faster", info.name);
             });
         }
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
+        let wanted = wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::PIPELINE_CACHE;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),
             required_features: adapter.features() & wanted,
@@ -198,8 +207,10 @@ impl Gpu {
         let adapter = device.adapter_info();
         let one_size = adapter.subgroup_min_size == adapter.subgroup_max_size;
         let subgroup = (has_subgroups && one_size).then_some(adapter.subgroup_max_size);
+        let on_disk = Pipelines::open(&device, &options.disk_cache);
         let inner = Inner {
             subgroup,
+            on_disk,
             device,
             queue,
             info,
@@ -221,6 +232,16 @@ impl Gpu {
     /// How programs are compiled.
     pub fn options(&self) -> &Options {
         &self.inner.options
+    }
+
+    /// What was found on disk of the pipelines of earlier runs.
+    pub fn pipelines_on_disk(&self) -> &PipelinesOnDisk {
+        self.inner.on_disk.as_ref().map_or(&PipelinesOnDisk::Off, Pipelines::found)
+    }
+
+    /// Keeps the pipelines compiled so far for later runs, where that is possible.
+    pub(crate) fn save_pipelines(&self) {
+        self.inner.on_disk.iter().for_each(Pipelines::save);
     }
 
     /// What has happened so far.
@@ -350,13 +371,14 @@ impl Gpu {
                 zero_initialize_workgroup_memory: checked,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.inner.on_disk.as_ref().map(Pipelines::cache),
         });
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::Driver { what: "a kernel".into(), message: format!("{error}\n{wgsl}") });
         }
         let pipeline = Pipeline { pipeline, layout };
         self.inner.count.pipelines.fetch_add(1, Ordering::Relaxed);
+        self.inner.on_disk.iter().for_each(Pipelines::added);
         lock(&self.inner.pipelines).insert(wgsl.into(), pipeline.clone());
         Ok(pipeline)
     }

@@ -10,7 +10,9 @@ use reference::{array, assert_close, eval, initial, noise, run};
 use wgrad_core::interpret::{Environment, evaluate};
 use wgrad_core::{Array, F32, Graph, Mode, U32, Var, Vars};
 use wgrad_nn::Module;
-use wgrad_nn::augment::{Cutout, Mixup, Normalize, RandomCrop, RandomHorizontalFlip, RandomVerticalFlip};
+use wgrad_nn::augment::{
+    Cutout, Mixup, Normalize, RandomCrop, RandomHorizontalFlip, RandomRotation, RandomVerticalFlip,
+};
 
 const SHAPE: [usize; 4] = [200, 2, 5, 6];
 
@@ -88,6 +90,30 @@ fn cutouts_cover_squares_around_every_pixel() {
     assert!(found.contains(&(0, 0)) && found.contains(&(SHAPE[2] - 1, SHAPE[3] - 1)));
 }
 
+/// Each pixel holds its place, which is what bilinear interpolation gives within the image: the angle can be read off.
+#[test]
+fn rotations_are_spread_evenly_over_the_angles() {
+    let [n, _, h, w] = SHAPE;
+    let x = array(SHAPE, |index| index[2 + index[1]] as f64);
+    let y = run(Mode::Train, &RandomRotation::new(40.0), &x, &mut at(1, 0));
+    let (dy, dx) = (1.0, 0.5);
+    let (cy, cx) = ((h as f64 - 1.0) / 2.0, (w as f64 - 1.0) / 2.0);
+    let place = |n, axis| y.at(&[n, axis, (cy + dy) as usize, (cx + dx) as usize]);
+    let angle = |n| {
+        let (row, column) = (place(n, 0) - cy, place(n, 1) - cx);
+        assert!((row.hypot(column) - dx.hypot(dy)).abs() < 1e-6, "image {n} was not only turned");
+        (row * dx - column * dy).atan2(row * dy + column * dx).to_degrees()
+    };
+    let angles: Vec<f64> = (0..n).map(angle).collect();
+    assert!(angles.iter().all(|angle| angle.abs() < 40.0 + 1e-6), "{angles:?}");
+    // Uniform: variance d²/3, and E a⁴ = d⁴/5; within four standard errors.
+    let mean = angles.iter().sum::<f64>() / n as f64;
+    let spread = angles.iter().map(|angle| angle * angle).sum::<f64>() / n as f64;
+    let (variance, fourth) = (40f64.powi(2) / 3.0, 40f64.powi(4) / 5.0);
+    assert!(mean.abs() < 4.0 * (variance / n as f64).sqrt(), "{mean}");
+    assert!((spread - variance).abs() < 4.0 * ((fourth - variance.powi(2)) / n as f64).sqrt(), "{spread}");
+}
+
 #[test]
 fn normalize_is_affine_in_both_modes() {
     let x = noise([3, 2, 4, 4], 1);
@@ -103,11 +129,12 @@ fn normalize_is_affine_in_both_modes() {
 #[test]
 fn changes_depend_on_seed_and_step_alone_and_evaluation_has_none() {
     let x = noise(SHAPE, 5);
-    let modules: [&dyn Module; 4] = [
+    let modules: [&dyn Module; 5] = [
         &RandomHorizontalFlip::new(0.5),
         &RandomVerticalFlip::new(0.5),
         &RandomCrop::new(1),
         &Cutout::new(2),
+        &RandomRotation::new(30.0),
     ];
     for module in modules {
         let changed = |seed, step| run(Mode::Train, module, &x, &mut at(seed, step));
@@ -187,6 +214,8 @@ fn what_makes_no_sense_is_an_error() {
     refused(&RandomHorizontalFlip::new(1.5), &SHAPE, "the probability is 1.5");
     refused(&RandomCrop::new(1), &[3, 4], "needs images [N, C, H, W], got f32[3, 4]");
     refused(&Cutout::new(1), &[3], "needs images");
+    refused(&RandomRotation::new(f64::NAN), &SHAPE, "the angle is NaN");
+    refused(&RandomRotation::new(10.0), &[3, 4], "needs images [N, C, H, W]");
     refused(&Normalize::new(&[0.0; 3], &[1.0; 3]), &SHAPE, "3 means and 3 deviations do not fit");
     refused(&Normalize::new(&[0.0], &[0.0]), &SHAPE, "divided by the deviation 0");
     let graph = Graph::new(Mode::Train);

@@ -111,7 +111,7 @@ impl Program {
         let numbers = words.iter().map(number).collect::<Result<Vec<u32>, Error>>()?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let buffer = self.inner.gpu.buffer("table", 4 * numbers.len() as u64, usage)?;
-        self.inner.gpu.inner.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&numbers));
+        self.inner.gpu.upload(&buffer, &[(0, bytemuck::cast_slice(&numbers))])?;
         Ok(buffer)
     }
 

@@ -1,6 +1,7 @@
 //! The device: what everything runs on, and the caches that live as long as it does.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
@@ -385,10 +386,27 @@ impl Gpu {
 
     /// Waits until the device has finished a submission.
     pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
-        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
-        let waited = self.inner.device.poll(poll);
+        self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
+    }
+
+    /// Runs the callbacks of whatever has finished.
+    pub(crate) fn poll(&self, poll: wgpu::PollType) -> Result<(), Error> {
+        let polled = self.polled(poll);
         self.check()?;
-        waited.map(drop).map_err(|error| Error::DeviceLost(error.to_string()))
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Error::DeviceLost(error.to_string())),
+            Err(_) => Err(Error::DeviceLost("the driver could not wait for it".into())),
+        }
+    }
+
+    /// [`Gpu::poll`] without a look at what the device has reported. wgpu panics where a driver says only now, in a wait,
+    /// that the device is gone.
+    pub(crate) fn polled(
+        &self,
+        poll: wgpu::PollType,
+    ) -> std::thread::Result<Result<wgpu::PollStatus, wgpu::PollError>> {
+        catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(poll)))
     }
 
     /// Waits until everything submitted so far has finished.

@@ -24,6 +24,7 @@ pub mod roofline;
 pub mod run;
 pub mod staging;
 pub mod state;
+mod upload;
 
 pub use adapter::{AdapterInfo, AdapterKind};
 pub use codegen::{Shaping, Tile};

@@ -167,9 +167,8 @@ impl Gpu {
             bytes: plan.kernels.iter().map(|kernel| plan.kernel_bytes(kernel)).sum(),
             recomputed: plan.recomputed,
         };
-        for (offset, bytes) in &constants {
-            self.inner.queue.write_buffer(&workspace, *offset, bytes);
-        }
+        let pieces: Vec<_> = constants.iter().map(|(offset, bytes)| (*offset, bytes.as_slice())).collect();
+        self.upload(&workspace, &pieces)?;
         self.check()?;
         let outputs = plan.outputs.len();
         let inner = Compiled {

@@ -107,8 +107,9 @@ impl Program {
         let groups = self.bind_groups(state)?;
         self.check_batch(&batch.layout)?;
         let layout = batch.layout.clone();
-        let staged = if this.inputs.is_empty() { None } else { self.stage(batch)?.seal() };
+        // The slot first: a sealed buffer that is not submitted would be missing in the ring.
         let mut slot = if this.results.is_empty() { None } else { Some(this.reader.take()?) };
+        let staged = if this.inputs.is_empty() { None } else { self.stage(batch)?.seal() };
         if gpu.options().poison {
             self.poison();
         }
@@ -165,8 +166,7 @@ impl Program {
             });
         }
         // Runs the callbacks of whatever has finished by now; does not wait.
-        let _ = gpu.inner.device.poll(wgpu::PollType::Poll);
-        gpu.check()?;
+        gpu.poll(wgpu::PollType::Poll)?;
         Ok(Outputs { program: this.clone(), slot, data: OnceCell::new() })
     }
 
@@ -240,7 +240,8 @@ pub struct Outputs {
 impl Outputs {
     /// Whether the values can be read without waiting.
     pub fn is_ready(&self) -> bool {
-        let _ = self.program.gpu.inner.device.poll(wgpu::PollType::Poll);
+        // What the device says goes to whoever reads the values.
+        let _ = self.program.gpu.polled(wgpu::PollType::Poll);
         self.slot.as_ref().is_none_or(|slot| !slot.pending.load(Ordering::Acquire))
     }
 

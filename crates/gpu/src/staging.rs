@@ -40,13 +40,16 @@ impl Ring {
             // Buffers come back in callbacks, which run when somebody polls the device.
             let waited = returned.wait_timeout(list, Duration::from_micros(200));
             drop(waited.unwrap_or_else(std::sync::PoisonError::into_inner));
-            let _ = self.gpu.inner.device.poll(wgpu::PollType::Poll);
-            self.gpu.check()?;
+            self.gpu.poll(wgpu::PollType::Poll)?;
             list = lock(free);
         };
         drop(list);
-        let buffer =
-            if buffer.size() < layout.bytes() as u64 { mapped(&self.gpu, layout.bytes())? } else { buffer };
+        let buffer = if buffer.size() < layout.bytes() as u64 {
+            // Without memory for a larger one, this one must not be missing in the ring.
+            mapped(&self.gpu, layout.bytes()).inspect_err(|_| give_back(&self.free, buffer))?
+        } else {
+            buffer
+        };
         let view = buffer.get_mapped_range_mut(..);
         let view =
             view.map_err(|error| Error::Driver { what: "a mapping".into(), message: error.to_string() })?;

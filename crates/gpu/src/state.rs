@@ -180,8 +180,7 @@ impl State {
         }
         let mut bytes = value.spec.dtype.encode(&value.data);
         bytes.resize(slot.bytes as usize, 0);
-        self.gpu.inner.queue.write_buffer(&self.buffer, slot.offset, &bytes);
-        self.gpu.check()
+        self.gpu.upload(&self.buffer, &[(slot.offset, &bytes)])
     }
 
     /// The number of training steps taken; waits for them.

@@ -93,3 +93,77 @@ fn too_large_an_allocation_leaves_the_checkpoints_whole() {
     let report = fit(&gpu, directory.path(), |trainer| trainer).unwrap();
     assert!(report.resumed_from.is_some() && report.history.epochs().len() == 4);
 }
+
+#[cfg(target_os = "linux")]
+mod full {
+    use std::process::{Command, id};
+
+    use super::*;
+
+    /// The directory that a child trains in.
+    const DIRECTORY: &str = "WGRAD_TEST_FULL_IN";
+
+    /// Takes device memory until the driver has no more: the software adapter's is the process's address space, which is
+    /// limited here to 64 MiB more than there is.
+    fn fill(gpu: &Gpu) -> Error {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let kibibytes: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+        let limit = format!("--as={}:", 1024 * kibibytes + (64 << 20));
+        let pid = id().to_string();
+        let limited = Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+        assert!(limited.success());
+        let vars = Vars::new();
+        vars.var("ballast", [4 << 20], wgrad_core::Init::constant(0.0));
+        let mut states = vec![];
+        loop {
+            match gpu.init(&vars, 0) {
+                Ok(state) => states.push(state),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// The child's training, which the driver ends.
+    fn train_until_full(directory: &Path) {
+        let gpu = open();
+        let greedy = |trainer: Trainer| {
+            let gpu = gpu.clone();
+            trainer.on_epoch(move |epoch, _| {
+                if epoch.epoch == 2 {
+                    return Err(fill(&gpu).into());
+                }
+                Ok(ControlFlow::Continue(()))
+            })
+        };
+        let error = fit(&gpu, directory, greedy).err().unwrap();
+        assert!(matches!(error, TrainError::Gpu(Error::OutOfMemory(_))), "{error}");
+        assert!(saved(directory) >= 25);
+        // What was taken is free again, and the device as good as before: it trains an epoch more.
+        let third = fit(&gpu, directory, |trainer| trainer.epochs(3)).unwrap();
+        assert!(third.resumed_from.is_some() && third.history.epochs().len() == 3);
+    }
+
+    #[test]
+    fn a_full_device_ends_the_training_but_not_its_checkpoints() {
+        if open().info().kind != wgrad_gpu::AdapterKind::Software {
+            return println!("the device has memory of its own");
+        }
+        if let Some(directory) = std::env::var_os(DIRECTORY) {
+            return train_until_full(directory.as_ref());
+        }
+        let [alone, directory] = [0; 2].map(|_| TempDir::new().unwrap());
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "full::a_full_device_ends_the_training_but_not_its_checkpoints", "--nocapture"])
+            .env(DIRECTORY, directory.path())
+            .output()
+            .unwrap();
+        let said =
+            [child.stdout, child.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(child.status.success(), "{}: {said}", child.status);
+        let expected = fit(&open(), alone.path(), |trainer| trainer).unwrap();
+        let resumed = fit(&open(), directory.path(), |trainer| trainer).unwrap();
+        assert!(resumed.resumed_from.is_some());
+        assert!(net::bits(&resumed.state) == net::bits(&expected.state));
+    }
+}

@@ -7,7 +7,7 @@
 mod net;
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,19 +26,33 @@ fn spawn(test: &str, directory: &Path) -> Child {
         .unwrap()
 }
 
-/// Whether this process is such a child; then it trains, with a pause after each batch.
-fn is_child(pause: Duration) -> bool {
+/// Whether this process is such a child; then it trains, and calls `after_step` after each batch.
+fn is_child(after_step: fn(&Path)) -> bool {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return false };
     let directory = Path::new(&directory);
     let train = |trainer: Trainer| {
+        let watched = directory.to_path_buf();
         let slow = trainer.on_step(move |_| {
-            std::thread::sleep(pause);
+            after_step(&watched);
             Ok(ControlFlow::Continue(()))
         });
         slow.checkpoint(directory).checkpoint_every(1).resume(true)
     };
     net::fit(train).unwrap();
     true
+}
+
+/// Where a parent says that its signal is on the way.
+fn sent_in(directory: &Path) -> PathBuf {
+    directory.with_extension("sent")
+}
+
+/// Once there is a checkpoint, waits for the signal, and then gives it time to arrive.
+fn await_signal(directory: &Path) {
+    while !Checkpoints::new(directory).all().unwrap().is_empty() && !sent_in(directory).exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(50));
 }
 
 /// Waits until a child has begun to train: its first checkpoint is there.
@@ -76,7 +90,7 @@ fn killed(trial: u32, directory: &Path) {
 
 #[test]
 fn resumed_after_a_kill() {
-    if is_child(Duration::ZERO) {
+    if is_child(|_| {}) {
         return;
     }
     let alone = net::fit(|trainer| trainer).unwrap();
@@ -103,8 +117,7 @@ fn resumed_after_a_kill() {
 #[cfg(unix)]
 #[test]
 fn resumed_after_ctrl_c() {
-    // A busy machine may be slow to send the signal.
-    if is_child(Duration::from_millis(50)) {
+    if is_child(await_signal) {
         return;
     }
     let temporary = TempDir::new().unwrap();
@@ -113,6 +126,7 @@ fn resumed_after_ctrl_c() {
     wait_for_checkpoint(&mut child, &directory);
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
+    std::fs::write(sent_in(&directory), []).unwrap();
     assert!(child.wait().unwrap().success(), "the child ends as if it had come to its end");
     let last = Checkpoints::new(&directory).latest().unwrap().unwrap().checkpoint;
     assert!(last.step() < 60, "it stopped before the end, not at {}", last.step());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::case::Case;
 use crate::kernel::{KernelForm, WgslKernel};
 use crate::op::{Cotangent, Vjp};
-use crate::ops::{Custom, Definition, Rule, Wgsl};
+use crate::ops::{Custom, Definition, Offer, Rule, Wgsl};
 use crate::{Graph, Tensor};
 
 type Define = dyn Fn(&[Tensor]) -> Tensor + Send + Sync;
@@ -79,7 +79,13 @@ impl CustomOp {
 
     fn apply_at(&self, location: &'static Location<'static>, operands: &[&Tensor]) -> Tensor {
         let definition = |operands: &[Tensor]| (self.definition)(operands);
-        record(self.name, location, operands, definition, self.gradient.clone(), self.kernel.clone())
+        let offer = |graph: &Graph, result: &Tensor| match &self.kernel {
+            Some(kernel) => {
+                offer(graph, self.name, operands, result, kernel.clone()).map(Offer::Wgsl).map(Some)
+            }
+            None => Ok(None),
+        };
+        record(self.name, location, operands, definition, self.gradient.clone(), offer)
     }
 
     /// A case of this operation, named `name` or `name/variant`, that still needs its operands.
@@ -107,7 +113,7 @@ pub(crate) fn record(
     operands: &[&Tensor],
     definition: impl FnOnce(&[Tensor]) -> Tensor,
     gradient: Option<Rule>,
-    kernel: Option<WgslKernel>,
+    offer: impl FnOnce(&Graph, &Tensor) -> Result<Option<Offer>, String>,
 ) -> Tensor {
     let Some(graph) = operands.first().map(|operand| operand.graph()) else {
         return Graph::without_operands(name);
@@ -133,7 +139,7 @@ pub(crate) fn record(
         );
         return graph.located(location, || graph.fail(name, message));
     }
-    let kernel = match kernel.map(|kernel| offer(graph, name, operands, &result, kernel)).transpose() {
+    let kernel = match offer(graph, &result) {
         Ok(kernel) => kernel,
         Err(message) => return graph.located(location, || graph.fail(name, message)),
     };

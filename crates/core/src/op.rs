@@ -94,7 +94,7 @@ primitives! {
     Reduce, ArgMax, CumSum,
     Contract,
     Gather, ScatterAdd,
-    Custom, Wgsl,
+    Custom, Wgsl, Attention,
 }
 
 impl Op {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use wgrad_core::case::{Case, cases, sensitivity};
 use wgrad_core::interpret::{evaluate, evaluate_with};
-use wgrad_core::ops::{BinaryKind, CompareKind, UnaryKind};
-use wgrad_core::{F16, Op, Tensor};
+use wgrad_core::ops::{BinaryKind, CompareKind, Custom, Offer, Pass, UnaryKind};
+use wgrad_core::{Array, F16, Op, Primitive, Tensor};
 
 #[test]
 fn the_reference_gives_hand_written_results() {
@@ -111,7 +111,7 @@ fn every_primitive_occurs_in_the_table() {
     // Variables are read like inputs, from a state instead of a batch.
     seen.insert("Variable");
     // Kernels are put in when a graph is compiled.
-    seen.insert("Wgsl");
+    seen.extend(["Wgsl", "Attention"]);
     let missing: Vec<_> = Op::PRIMITIVES.iter().filter(|name| !seen.contains(*name)).collect();
     assert!(missing.is_empty(), "no case uses {missing:?}");
 }
@@ -144,4 +144,34 @@ fn tolerances_cover_rounding_to_the_dtype() {
 fn floats<'a>(case: &Case, inputs: &'a [Tensor]) -> Vec<&'a Tensor> {
     let pairs = inputs.iter().zip(&case.operands);
     pairs.filter(|(_, operand)| operand.spec.dtype.is_float()).map(|(input, _)| input).collect()
+}
+
+/// Whatever a compiler may put in the place of a definition computes the same.
+#[test]
+fn passes_of_attention_are_what_their_definitions_say() {
+    let mut compared = 0;
+    for case in cases().iter().filter(|case| case.operation() == "scaled_dot_product_attention") {
+        let recorded = case.record(3);
+        let slope = |index: &[usize]| (index.iter().sum::<usize>() % 5) as f64 - 1.5;
+        let cotangent = Array::from_fn(&recorded.output.spec(), slope);
+        let cotangent = recorded.graph.constant_array(cotangent);
+        recorded.output.pull_back(&cotangent, &recorded.inputs.iter().collect::<Vec<_>>());
+        let recording = recorded.graph.recording();
+        let values = evaluate(&recording, &recorded.environment);
+        for node in &recording.nodes {
+            let Op::Custom(Custom { kernel: Some(Offer::Attention(offer)), .. }) = &node.op else { continue };
+            let operands = if offer.attention.pass == Pass::Forward { 1..4 } else { 1..7 };
+            let operands: Vec<&Array> = node.inputs[operands].iter().map(|id| &values[id.index()]).collect();
+            let specs: Vec<_> = operands.iter().map(|operand| &operand.spec).collect();
+            let spec = offer.attention.infer(&specs).unwrap();
+            let whole = offer.attention.evaluate(&operands, &spec);
+            let starts = offer.attention.starts(&offer.attention.shape(&specs));
+            let part = &whole.data[starts[offer.part]..starts[offer.part + 1]];
+            for (found, wanted) in part.iter().zip(&values[node.inputs[0].index()].data) {
+                assert!((found - wanted).abs() < 1e-12, "{}: {found}, not {wanted}", offer.attention.name());
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 500, "only {compared} numbers were compared");
 }

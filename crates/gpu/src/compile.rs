@@ -176,9 +176,10 @@ impl Compiler {
             simplify(recording, outputs)
         };
         let subgroup = gpu.shaping().subgroup.map(|size| size as usize);
-        let kernels = gpu.own_kernels(&simple.recording)?;
+        let own = gpu.own_kernels(&simple.recording)?;
+        let accepted = lower::Accepted { own, attention: gpu.options().fuse };
         let grain = lower::Grain::new(subgroup);
-        let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs, grain, &kernels);
+        let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs, grain, &accepted);
         lowered.check()?;
         let simple = simplify(&lowered, &outputs);
         let mut outputs = simple.outputs;

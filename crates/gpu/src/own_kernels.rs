@@ -1,7 +1,7 @@
 //! The kernels that users offer for their operations: which of them this device can run.
 
 use naga::valid::Capabilities;
-use wgrad_core::ops::Wgsl;
+use wgrad_core::ops::{Offer, Wgsl};
 use wgrad_core::{Op, Recording};
 
 use crate::codegen::own::{Needs, check};
@@ -15,9 +15,10 @@ impl Gpu {
         let mut accepted = vec![];
         for node in &recording.nodes {
             let Op::Custom(custom) = &node.op else { continue };
-            let Some(kernel) = custom.kernel.as_ref().filter(|kernel| !accepted.contains(*kernel)) else {
+            let Some(Offer::Wgsl(kernel)) = &custom.kernel else { continue };
+            if accepted.contains(kernel) {
                 continue;
-            };
+            }
             let needs = check(kernel).map_err(|message| Error::Kernel {
                 operation: custom.name.into(),
                 kernel: kernel.kernel.location(),

@@ -1,8 +1,11 @@
 //! Scaled dot-product attention.
 
-use super::Contract;
+use std::panic::Location;
+
+use super::{Attention, AttentionPart, Contract, Offer, Pass, Rule};
 use crate::case::Case;
-use crate::{DType, Tensor};
+use crate::op::{Cotangent, Vjp};
+use crate::{DType, Graph, Tensor};
 
 impl Tensor {
     /// softmax(q·kᵀ / √d) · v (PyTorch's `scaled_dot_product_attention`; Vaswani et al., 2017): q is
@@ -30,20 +33,87 @@ impl Tensor {
             let message = format!("q [… T D], k [… S D] and v [… S E] do not fit: {qs}, {ks} and {vs}");
             return q.fail("scaled_dot_product_attention", message);
         }
-        let lead: Vec<u8> = (0..rank - 2).map(|axis| b'A' + axis as u8).collect();
-        let product = |a: &[u8], b: &[u8], out: &[u8]| {
-            let labels = |own: &[u8]| [&lead[..], own].concat();
-            Contract { a: labels(a), b: labels(b), out: labels(out) }
-        };
-        let scale = 1.0 / (qs[rank - 1] as f64).sqrt();
-        let mut scores = q.graph().record(product(b"td", b"sd", b"ts"), &[q, k]) * scale;
-        if causal {
-            let grid = [qs[rank - 2], ks[rank - 2]];
-            let (row, column) = (q.graph().iota(grid, 0, DType::U32), q.graph().iota(grid, 1, DType::U32));
-            // Far below any score, yet far enough from overflow that subtracting the maximum is safe.
-            scores = scores.masked_fill(&column.gt(row), q.dtype().lowest() / 2.0);
+        let scores = Scores::new(qs.rank(), qs[rank - 1], causal);
+        let define =
+            |x: &[Self]| scores.product("ts", "se", "te", &scores.of(&x[0], &x[1]).softmax(-1), &x[2]);
+        let rule = Rule::new(move |cx| scores.gradients(cx));
+        scores.record("scaled_dot_product_attention", &[q, k, v], define, Some(rule), Pass::Forward, 0)
+    }
+}
+
+/// Attention of operands of some rank and width: its definition, by which scores are a tensor \[…, T, S\], and
+/// the passes that do without one.
+#[derive(Clone, Copy)]
+struct Scores {
+    leading: usize,
+    scale: f64,
+    causal: bool,
+}
+
+impl Scores {
+    fn new(rank: usize, width: usize, causal: bool) -> Self {
+        Self { leading: rank - 2, scale: 1.0 / (width as f64).sqrt(), causal }
+    }
+
+    /// A product over the last two axes, with the others in common.
+    #[track_caller]
+    fn product(self, a: &str, b: &str, out: &str, x: &Tensor, y: &Tensor) -> Tensor {
+        let lead: Vec<u8> = (0..self.leading).map(|axis| b'A' + axis as u8).collect();
+        let labels = |own: &str| [&lead, own.as_bytes()].concat();
+        x.graph().record(Contract { a: labels(a), b: labels(b), out: labels(out) }, &[x, y])
+    }
+
+    #[track_caller]
+    fn of(self, q: &Tensor, k: &Tensor) -> Tensor {
+        let scores = self.product("td", "sd", "ts", q, k) * self.scale;
+        if !self.causal {
+            return scores;
         }
-        q.graph().record(product(b"ts", b"se", b"te"), &[&scores.softmax(-1), v])
+        let grid = [q.dim(-2), k.dim(-2)];
+        let (row, column) = (q.graph().iota(grid, 0, DType::U32), q.graph().iota(grid, 1, DType::U32));
+        // Far below any score, yet far enough from overflow that subtracting the maximum is safe.
+        scores.masked_fill(&column.gt(&row), q.dtype().lowest() / 2.0)
+    }
+
+    /// Records a definition, and what a compiler may put in its place.
+    #[track_caller]
+    fn record(
+        self,
+        name: &'static str,
+        operands: &[&Tensor],
+        define: impl FnOnce(&[Tensor]) -> Tensor,
+        gradient: Option<Rule>,
+        pass: Pass,
+        part: usize,
+    ) -> Tensor {
+        let offer = AttentionPart { attention: Attention { pass, causal: self.causal }, part };
+        let offer = |_: &Graph, _: &Tensor| Ok(Some(Offer::Attention(offer)));
+        crate::custom::record(name, Location::caller(), operands, define, gradient, offer)
+    }
+
+    /// The gradients, from scores that are computed again (Dao et al., 2022, appendix B.2).
+    fn gradients(self, cx: &Vjp<'_>) -> Vec<Cotangent> {
+        let [q, k, v] = [&cx.inputs[0], &cx.inputs[1], &cx.inputs[2]];
+        let sum = |x: &[Tensor]| self.of(&x[0], &x[1]).logsumexp(-1);
+        let sums = self.record("attention_sums", &[q, k, v], sum, None, Pass::Forward, 1);
+        let products = (cx.cotangent * cx.output).sum(-1);
+        let weights = |x: &[Tensor]| (self.of(&x[0], &x[1]) - x[3].unsqueeze(-1)).exp();
+        let slopes = |x: &[Tensor]| {
+            let of_weights = self.product("te", "se", "ts", &x[5], &x[2]);
+            weights(x) * (of_weights - x[4].unsqueeze(-1)) * self.scale
+        };
+        let operands = [q, k, v, &sums, &products, cx.cotangent];
+        let of_queries = |x: &[Tensor]| self.product("ts", "sd", "td", &slopes(x), &x[1]);
+        let of_keys = |x: &[Tensor]| self.product("ts", "td", "sd", &slopes(x), &x[0]);
+        let of_values = |x: &[Tensor]| self.product("ts", "te", "se", &weights(x), &x[5]);
+        let own = |define: &dyn Fn(&[Tensor]) -> Tensor, pass, part| {
+            self.record("attention_gradient", &operands, define, None, pass, part).into()
+        };
+        vec![
+            own(&of_queries, Pass::Queries, 0),
+            own(&of_keys, Pass::KeysAndValues, 0),
+            own(&of_values, Pass::KeysAndValues, 1),
+        ]
     }
 }
 
@@ -66,5 +136,9 @@ pub(crate) fn cases() -> Vec<Case> {
             .expect(&[1.0, 2.0, 2.0, 4.0]),
         attend("/heads", false).random([2, 3, 5, 4]).random([2, 3, 7, 4]).random([2, 3, 7, 3]),
         attend("/causal-heads", true).random([2, 1, 5, 4]).random([2, 1, 5, 4]).random([2, 1, 5, 4]),
+        // Wide and long enough for several tiles, with more or fewer keys than queries.
+        attend("/long", false).random([2, 37, 12]).random([2, 70, 12]).random([2, 70, 8]),
+        attend("/causal-long", true).random([70, 36]).random([37, 36]).random([37, 4]),
+        attend("/causal-more-keys", true).random([1, 9, 8]).random([1, 21, 8]).random([1, 21, 8]),
     ]
 }

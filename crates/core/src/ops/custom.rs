@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
-use crate::ops::Wgsl;
+use crate::ops::{AttentionPart, Wgsl};
 use crate::{Array, Tensor, TensorSpec};
 
 /// The identity of its first operand, the result of the definition; the operation's own operands follow. With
@@ -20,8 +20,17 @@ pub struct Custom {
     pub name: &'static str,
     /// Its gradient rule, if it has one of its own.
     pub gradient: Option<Rule>,
-    /// What computes the result from the operands, if its user wrote that.
-    pub kernel: Option<Wgsl>,
+    /// What a compiler may put in the place of the definition.
+    pub kernel: Option<Offer>,
+}
+
+/// A kernel that computes a result from the operands alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Offer {
+    /// One that the operation's user wrote.
+    Wgsl(Wgsl),
+    /// Attention without a matrix of scores in memory.
+    Attention(AttentionPart),
 }
 
 /// A gradient rule: the cotangent of every operand. Rules are equal when they are one and the same.
@@ -130,7 +139,8 @@ impl Tensor {
         backward: impl Fn(&Vjp<'_>) -> Vec<Cotangent> + Send + Sync + 'static,
     ) -> Self {
         let location = Location::caller();
-        crate::custom::record("custom_gradient", location, operands, forward, Some(Rule::new(backward)), None)
+        let rule = Rule::new(backward);
+        crate::custom::record("custom_gradient", location, operands, forward, Some(rule), |_, _| Ok(None))
     }
 }
 

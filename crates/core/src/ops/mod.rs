@@ -25,6 +25,7 @@ operations! {
     any;
     argmax: ArgMax;
     attention;
+    attention_passes: Attention, AttentionPart, AttentionShape, Pass;
     batch_norm;
     bce: Bce;
     binary: Binary, BinaryKind;
@@ -38,7 +39,7 @@ operations! {
     ctc: CtcTarget;
     cumprod;
     cumsum: CumSum;
-    custom: Custom, Rule;
+    custom: Custom, Offer, Rule;
     diagonal;
     einsum;
     elementary;

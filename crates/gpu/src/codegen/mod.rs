@@ -1,6 +1,7 @@
 //! From a planned kernel to WGSL. The text depends on shapes and expressions only, not on where tensors
 //! lie, so equal kernels share one pipeline.
 
+mod attention;
 mod contract;
 mod emit;
 mod map;
@@ -154,6 +155,7 @@ fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, shaping: &Shaping) -> Resul
                 None => contract::write(emitter, kernel, &product, shaping),
             }
         }
+        Archetype::Attention { node } => attention::write(emitter, *node, shaping)?,
         Archetype::Wgsl { .. } => {
             return Err(Error::Internal("a user's kernel has a text of its own".into()));
         }

@@ -53,7 +53,7 @@ impl Plan {
         let writes_state =
             kernels.iter().flat_map(|kernel| &kernel.stores).any(|id| self.variable(*id).is_some());
         match kernels[0].archetype {
-            Archetype::Contract { .. } => Kind::Contraction,
+            Archetype::Contract { .. } | Archetype::Attention { .. } => Kind::Contraction,
             _ if writes_state => Kind::Update,
             Archetype::Row { .. } => Kind::Reduction,
             Archetype::Map { .. } | Archetype::Wgsl { .. } => Kind::Map,

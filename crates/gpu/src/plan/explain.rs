@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use wgrad_core::NodeId;
+use wgrad_core::{Node, NodeId};
 
 use super::{Archetype, Kernel, Place, Plan, Recomputed};
 
@@ -44,6 +44,11 @@ impl Plan {
             Archetype::Row { shape, axes } => format!("reduce {shape} along {axes:?}"),
             Archetype::Contract { node } => {
                 format!("contract to {}", self.recording.node(*node).spec.shape)
+            }
+            Archetype::Attention { node } => {
+                let Node { op, inputs, .. } = self.recording.node(*node);
+                let [q, k] = [inputs[0], inputs[1]].map(|id| &self.recording.node(id).spec.shape);
+                format!("{} of {q} and {k}", op.name())
             }
             Archetype::Wgsl { node } => {
                 let node = self.recording.node(*node);

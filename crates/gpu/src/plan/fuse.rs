@@ -7,6 +7,7 @@ use wgrad_core::{NodeId, Op, Recording, Shape};
 use super::index::{Index, Indices};
 use super::store::{
     choose_stored, compared_with_own_maximum, heaviness, is_anchor, is_placed, is_whole_kernel,
+    reads_all_over,
 };
 use super::views::{self, is_view};
 use super::{Archetype, Kernel};
@@ -148,7 +149,7 @@ impl Fuser<'_> {
         let mut trace = Trace { shape, domain, accesses: vec![], indices };
         let mut seen = HashSet::new();
         match &node.op {
-            op if matches!(op, Op::Contract(_)) || is_whole_kernel(op) => {
+            op if reads_all_over(op) => {
                 // Operands are read all over: any index that is not the position itself says so.
                 for &input in &node.inputs {
                     let extents = self.shape(input).clone();
@@ -262,7 +263,7 @@ impl Fuser<'_> {
     /// whatever they read.
     fn siblings(&self, id: NodeId, trace: &Trace) -> Vec<usize> {
         let op = &self.recording.node(id).op;
-        if matches!(op, Op::Contract(_)) || is_whole_kernel(op) {
+        if reads_all_over(op) {
             return vec![];
         }
         let own = self.own_archetype(id);
@@ -280,6 +281,7 @@ impl Fuser<'_> {
         let node = self.recording.node(id);
         match &node.op {
             Op::Contract(_) => Archetype::Contract { node: id },
+            Op::Attention(_) => Archetype::Attention { node: id },
             op if is_whole_kernel(op) => Archetype::Wgsl { node: id },
             Op::Reduce(op) => {
                 Archetype::Row { shape: self.shape(node.inputs[0]).clone(), axes: op.axes.clone() }
@@ -318,7 +320,7 @@ impl Fuser<'_> {
             (archetype, _) => archetype.clone(),
         };
         let fits = match &archetype {
-            Archetype::Wgsl { .. } => false,
+            Archetype::Attention { .. } | Archetype::Wgsl { .. } => false,
             Archetype::Map { numel } => {
                 !is_anchor(&node.op)
                     && node.spec.shape.numel() == *numel
@@ -336,7 +338,7 @@ impl Fuser<'_> {
                 let result = !whole && trace.shape.numel() == results && !is_anchor(&node.op);
                 let same_axes = match &node.op {
                     Op::Reduce(op) => op.axes == *axes,
-                    op if matches!(op, Op::Contract(_)) || is_whole_kernel(op) => false,
+                    op if reads_all_over(op) => false,
                     // A map over the whole runs beside the reduction only where rows are many.
                     _ => !whole || self.budget.is_row(shape, axes),
                 };

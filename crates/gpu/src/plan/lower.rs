@@ -5,8 +5,10 @@
 
 use std::collections::HashSet;
 
-use wgrad_core::ops::{Contract, Detach, Pad, Reduce, ReduceKind, ScatterAdd, Wgsl};
-use wgrad_core::{DType, Graph, Node, NodeId, Op, Recording, Shape, Tensor};
+use wgrad_core::ops::{
+    AttentionPart, Contract, Detach, Offer, Pad, Pass, Reduce, ReduceKind, ScatterAdd, Wgsl,
+};
+use wgrad_core::{DType, Graph, Node, NodeId, Op, Recording, Shape, Tensor, TensorSpec};
 
 /// A chunk of a split reduction has about this many elements.
 const CHUNK: usize = 1024;
@@ -15,6 +17,10 @@ const CHUNK: usize = 1024;
 const LONGEST: usize = 16 * 1024;
 /// A reduction with at least this many results keeps the device busy without being split.
 const ENOUGH_RESULTS: usize = 4096;
+/// The most iterations of a loop of one invocation, with some to spare for loops beside it.
+const LONGEST_LOOP: usize = 60_000;
+/// The widest rows of queries, keys and values that an invocation holds in registers.
+const WIDEST_ATTENTION: usize = 128;
 /// Running sums are computed directly over blocks of this many elements.
 const SCAN_BLOCK: usize = 32;
 
@@ -47,14 +53,21 @@ impl Grain {
     }
 }
 
+/// What the device can run in the place of definitions.
+#[derive(Clone, Debug, Default)]
+pub struct Accepted {
+    /// Kernels that users wrote.
+    pub own: Vec<Wgsl>,
+    /// Passes of attention.
+    pub attention: bool,
+}
+
 /// The lowered recording and the new ids of the outputs.
-///
-/// `kernels` are those of users that the device can run; they take the place of what defines them.
 pub fn lower(
     recording: &Recording,
     outputs: &[NodeId],
     grain: Grain,
-    kernels: &[Wgsl],
+    accepted: &Accepted,
 ) -> (Recording, Vec<NodeId>) {
     let graph = Graph::new(recording.mode);
     let mut renamed: Vec<Tensor> = Vec::with_capacity(recording.nodes.len());
@@ -68,9 +81,14 @@ pub fn lower(
             Op::Reduce(op) => transposed_convolution(recording, node, &renamed, grain)
                 .unwrap_or_else(|| reduce(inputs[0], op, grain)),
             Op::Contract(op) => contract(inputs[0], inputs[1], op, grain),
-            Op::Custom(op) => match op.kernel.as_ref().filter(|kernel| kernels.contains(kernel)) {
-                Some(kernel) => own_kernel(recording, node, &renamed, kernel),
-                None => inputs[0].clone(),
+            Op::Custom(op) => match &op.kernel {
+                Some(Offer::Wgsl(kernel)) if accepted.own.contains(kernel) => {
+                    own_kernel(recording, node, &renamed, kernel)
+                }
+                Some(Offer::Attention(part)) if accepted.attention => {
+                    attention(&inputs, part).unwrap_or_else(|| inputs[0].clone())
+                }
+                _ => inputs[0].clone(),
             },
             op => graph.record(op.clone(), &inputs),
         });
@@ -101,6 +119,26 @@ fn own_kernel(recording: &Recording, node: &Node, renamed: &[Tensor], kernel: &W
     let operands: Vec<Tensor> = node.inputs[1..].iter().map(operand).collect();
     let graph = renamed[node.inputs[0].index()].graph();
     graph.record(kernel.clone(), &operands.iter().collect::<Vec<_>>())
+}
+
+/// A part of a pass of attention, where the device has a kernel for it: one with rows of whole vectors, short
+/// enough for registers. The definition comes first, then the operands.
+fn attention(inputs: &[&Tensor], part: &AttentionPart) -> Option<Tensor> {
+    let operands = if part.attention.pass == Pass::Forward { &inputs[1..4] } else { &inputs[1..] };
+    let specs: Vec<TensorSpec> = operands.iter().map(|operand| operand.spec()).collect();
+    let shape = part.attention.shape(&specs.iter().collect::<Vec<_>>());
+    let fits = |width: usize| width.is_multiple_of(4) && (4..=WIDEST_ATTENTION).contains(&width);
+    let few = |rows: usize| (1..=LONGEST_LOOP).contains(&rows);
+    let suits = specs.iter().all(|spec| spec.dtype == DType::F32)
+        && fits(shape.width)
+        && fits(shape.value_width)
+        && few(shape.keys)
+        && few(shape.queries)
+        && shape.count() > 0;
+    suits.then(|| {
+        let whole = inputs[0].graph().record(part.attention.clone(), operands);
+        part.attention.part(&whole, part.part, &shape, &inputs[0].shape())
+    })
 }
 
 /// Many tensors are put together a few at a time: a kernel cannot bind them all at once.

@@ -4,7 +4,7 @@
 //! Variables keep their f32 values, of which products read a rounded copy. Gradients need no rule: they are
 //! recorded before, and rounding passes them on as they are.
 
-use wgrad_core::ops::{Reduce, ReduceKind};
+use wgrad_core::ops::{Custom, Offer, Reduce, ReduceKind};
 use wgrad_core::{DType, Graph, Node, NodeId, Op, Recording, Tensor};
 
 use super::store::is_placed;
@@ -21,6 +21,11 @@ pub fn mixed(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeI
             let inputs: Vec<&Tensor> = node.inputs.iter().map(|id| reader(&copies[id.index()])).collect();
             graph.located(node.location, || graph.record(node.op.clone(), &inputs))
         };
+        // Scores are rounded as the definition says.
+        if matches!(&node.op, Op::Custom(Custom { kernel: Some(Offer::Attention(_)), .. })) {
+            copies.push(copies[node.inputs[0].index()].clone());
+            continue;
+        }
         copies.push(if is_view(&node.op) {
             Copies {
                 exact: again(|c| &c.exact),
@@ -54,6 +59,7 @@ pub fn mixed(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeI
 }
 
 /// A node's value as different readers see it.
+#[derive(Clone)]
 struct Copies {
     /// In full precision.
     exact: Tensor,

@@ -43,6 +43,11 @@ pub enum Archetype {
         /// The contraction.
         node: NodeId,
     },
+    /// A pass of attention.
+    Attention {
+        /// The pass.
+        node: NodeId,
+    },
     /// A kernel that a user wrote.
     Wgsl {
         /// The operation.

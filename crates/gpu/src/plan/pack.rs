@@ -69,7 +69,7 @@ pub fn pack(
             Archetype::Map { .. } => Packing::Maps,
             Archetype::Row { .. } => Packing::Rows,
             Archetype::Contract { .. } => Packing::All,
-            Archetype::Wgsl { .. } => continue,
+            Archetype::Attention { .. } | Archetype::Wgsl { .. } => continue,
         };
         let signature = match needed {
             _ if packing < needed => None,
@@ -190,7 +190,7 @@ fn full_signature(recording: &Recording, kernel: &Kernel, in_place: &[(NodeId, A
 fn shape_of(archetype: &Archetype) -> Option<(&Shape, &[usize])> {
     match archetype {
         Archetype::Row { shape, axes } => Some((shape, axes)),
-        Archetype::Map { .. } | Archetype::Contract { .. } | Archetype::Wgsl { .. } => None,
+        _ => None,
     }
 }
 

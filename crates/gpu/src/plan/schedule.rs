@@ -9,7 +9,7 @@ use wgrad_core::{NodeId, Op, Recording};
 use super::Kernel;
 use super::fuse::{Fused, add_edge};
 use super::pack::{Packing, pack};
-use super::store::is_whole_kernel;
+use super::store::reads_all_over;
 
 /// Kernels in order of execution and how variables get their new values.
 pub struct Schedule {
@@ -67,7 +67,7 @@ fn update_in_place(recording: &Recording, fused: &mut Fused, name: &str, node: N
         for &member in &fused.kernels[writer].nodes.clone() {
             // A contraction reads its operands all over, whatever shares its kernel, and so may a user's kernel.
             let op = &recording.node(member).op;
-            let everywhere = matches!(op, Op::Contract(_)) || is_whole_kernel(op);
+            let everywhere = reads_all_over(op);
             let Some(trace) = fused.traces[member.index()].as_mut() else { return false };
             for &read in &reads {
                 let touches = trace.reads().any(|id| id == read);

@@ -35,7 +35,12 @@ pub(super) fn is_placed(op: &Op) -> bool {
 }
 
 pub(super) fn is_anchor(op: &Op) -> bool {
-    matches!(op, Op::Reduce(_) | Op::Contract(_)) || is_whole_kernel(op)
+    matches!(op, Op::Reduce(_)) || reads_all_over(op)
+}
+
+/// Whether an operation reads its operands all over, in a kernel where others can at most follow.
+pub(super) fn reads_all_over(op: &Op) -> bool {
+    matches!(op, Op::Contract(_) | Op::Attention(_)) || is_whole_kernel(op)
 }
 
 /// Whether an operation is a kernel of its own, which a user wrote: it reads its operands from memory.
@@ -130,7 +135,7 @@ pub(super) fn choose_stored(
     }
     let mut uses = vec![0u32; count];
     let mut replicated = vec![false; count];
-    let mut contracted = vec![false; count];
+    let (mut contracted, mut attended) = (vec![false; count], vec![false; count]);
     for node in recording.nodes.iter().filter(|node| !is_reading(recording, node)) {
         let iterated = match &node.op {
             Op::Reduce(_) => recording.node(node.inputs[0]).spec.shape.numel(),
@@ -143,6 +148,7 @@ pub(super) fn choose_stored(
                 recording.node(input).spec.shape.numel() > recording.node(source).spec.shape.numel();
             replicated[source.index()] |= widened || iterated > recording.node(source).spec.shape.numel();
             contracted[source.index()] |= matches!(node.op, Op::Contract(_));
+            attended[source.index()] |= matches!(node.op, Op::Attention(_));
         }
     }
     // A root that is a view needs its source once more.
@@ -175,6 +181,7 @@ pub(super) fn choose_stored(
                 && inlined[index] <= SPREAD
                 && numel(&id) > reads[index].iter().map(numel).sum::<usize>();
             stored[index] |= contracted[index] && !prologue
+                || attended[index]
                 || is_narrowing(recording, node) && !given()
                 || exact.contains(&id)
                 || heavy && (replicated[index] && !spread || uses[index] > 1 && !follows_from_one(index));

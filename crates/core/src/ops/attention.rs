@@ -48,11 +48,15 @@ struct Scores {
     leading: usize,
     scale: f64,
     causal: bool,
+    /// Where the user called it: gradients stand there too.
+    location: &'static Location<'static>,
 }
 
 impl Scores {
+    #[track_caller]
     fn new(rank: usize, width: usize, causal: bool) -> Self {
-        Self { leading: rank - 2, scale: 1.0 / (width as f64).sqrt(), causal }
+        let scale = 1.0 / (width as f64).sqrt();
+        Self { leading: rank - 2, scale, causal, location: Location::caller() }
     }
 
     /// A product over the last two axes, with the others in common.
@@ -76,7 +80,6 @@ impl Scores {
     }
 
     /// Records a definition, and what a compiler may put in its place.
-    #[track_caller]
     fn record(
         self,
         name: &'static str,
@@ -88,7 +91,7 @@ impl Scores {
     ) -> Tensor {
         let offer = AttentionPart { attention: Attention { pass, causal: self.causal }, part };
         let offer = |_: &Graph, _: &Tensor| Ok(Some(Offer::Attention(offer)));
-        crate::custom::record(name, Location::caller(), operands, define, gradient, offer)
+        crate::custom::record(name, self.location, operands, define, gradient, offer)
     }
 
     /// The gradients, from scores that are computed again (Dao et al., 2022, appendix B.2).

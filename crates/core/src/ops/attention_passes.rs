@@ -4,7 +4,7 @@
 
 use crate::case::Case;
 use crate::op::{Cotangent, Primitive, Vjp};
-use crate::{Array, Shape, Tensor, TensorSpec};
+use crate::{Array, DType, Shape, Tensor, TensorSpec};
 
 /// One pass over all scores. Operands are q \[…, T, D\], k \[…, S, D\] and v \[…, S, E\]; for the gradients then the
 /// logarithms of the sums of exponentials of the scores \[…, T\], the sums of the products of result and
@@ -63,6 +63,11 @@ impl AttentionShape {
             width: q[rank - 1],
             value_width: v[rank - 1],
         }
+    }
+
+    /// What products of queries and keys are multiplied by: 1 / √D, as a number of the operands' dtype.
+    pub fn scale(&self, dtype: DType) -> f64 {
+        dtype.round(1.0 / (self.width as f64).sqrt())
     }
 
     /// Elements along all axes in front.
@@ -124,7 +129,7 @@ impl Attention {
     /// The result and the logarithms of the sums, for all queries of one position along the axes in front.
     fn forward(&self, inputs: &[&Array], n: usize, shape: &AttentionShape, result: &mut [f64]) {
         let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
-        let (scale, sums) = (1.0 / (shape.width as f64).sqrt(), self.starts(shape)[1]);
+        let (scale, sums) = (shape.scale(q.spec.dtype), self.starts(shape)[1]);
         for t in 0..shape.queries {
             let seen = if self.causal { shape.keys.min(t + 1) } else { shape.keys };
             let scores: Vec<f64> = (0..seen).map(|s| dot(row(q, n, t), row(k, n, s)) * scale).collect();
@@ -141,7 +146,7 @@ impl Attention {
     /// What every pair of a query and a key that it sees adds to the gradients.
     fn backward(&self, inputs: &[&Array], n: usize, shape: &AttentionShape, result: &mut [f64]) {
         let [q, k, v, sums, products, cotangent] = inputs[..] else { return };
-        let scale = 1.0 / (shape.width as f64).sqrt();
+        let scale = shape.scale(q.spec.dtype);
         let values = self.starts(shape)[1];
         for t in 0..shape.queries {
             let at = n * shape.queries + t;

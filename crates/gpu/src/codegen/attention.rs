@@ -342,7 +342,7 @@ impl<'a> Kernel<'a> {
     }
 
     fn scale(&self, emitter: &mut Emitter<'_>) -> String {
-        emitter.literal(1.0 / (self.shape.width as f64).sqrt(), DType::F32)
+        emitter.literal(self.shape.scale(DType::F32), DType::F32)
     }
 
     /// The condition under which a query sees a key, if it does not always.

@@ -8,7 +8,8 @@ use crate::{DataError, Dataset, Random, Record};
 
 /// A dataset whose images are changed a little, differently in each epoch (torchvision's `transforms`). The
 /// changes happen in the order in which they were asked for, and depend on the loader's seed, the epoch
-/// and the record's place alone.
+/// and the record's place alone. They happen on the loader's threads, which cost a GPU nothing while they keep up with
+/// it; `wgrad_nn::augment` makes the same changes within the step.
 ///
 /// ```
 /// use wgrad_data::{Augmented, Loader, digits};
@@ -66,8 +67,8 @@ impl<D: Dataset> Augmented<D> {
         self.then(Step::Crop(padding))
     }
 
-    /// Rotates around the centre by up to so many degrees either way, with bilinear interpolation
-    /// (`RandomRotation`).
+    /// Rotates around the centre by up to so many degrees either way, counter-clockwise where the angle is positive,
+    /// with bilinear interpolation (`RandomRotation`).
     pub fn rotate(self, degrees: f64) -> Self {
         self.then(Step::Rotate(degrees))
     }
@@ -96,54 +97,80 @@ impl<D: Dataset> Augmented<D> {
         self
     }
 
-    fn apply(&self, step: &Step, image: Vec<f32>, random: &mut Random) -> Vec<f32> {
+    fn apply(&self, step: &Step, mut image: Vec<f32>, random: &mut Random) -> Vec<f32> {
         let [_, height, width] = self.shape;
         match step {
-            Step::Flip if random.below(2) == 1 => self.moved(&image, |y, x| (y, width as f64 - 1.0 - x)),
-            Step::Flip => image,
+            Step::Flip => {
+                if random.below(2) == 1 {
+                    image.chunks_exact_mut(width.max(1)).for_each(<[f32]>::reverse);
+                }
+                image
+            }
             Step::Crop(padding) => {
-                let mut shift = || random.below(2 * *padding as u64 + 1) as f64 - *padding as f64;
+                let mut shift = || random.below(2 * *padding as u64 + 1) as isize - *padding as isize;
                 let (dy, dx) = (shift(), shift());
-                self.moved(&image, |y, x| (y + dy, x + dx))
+                self.shifted(&image, dy, dx)
             }
             Step::Rotate(degrees) => {
-                let (sin, cos) = (degrees * (2.0 * random.uniform() - 1.0)).to_radians().sin_cos();
-                let (cy, cx) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
-                self.moved(&image, |y, x| {
-                    let (y, x) = (y - cy, x - cx);
-                    (cy + cos * y + sin * x, cx - sin * y + cos * x)
-                })
+                self.turned(&image, (degrees * (2.0 * random.uniform() - 1.0)).to_radians())
             }
             Step::Normalize(pairs) => {
-                let plane = height * width;
-                let value = |(at, value): (usize, f32)| {
-                    let (mean, deviation) = pairs[at / plane];
-                    (value - mean) / deviation
-                };
-                image.into_iter().enumerate().map(value).collect()
+                let planes = image.chunks_exact_mut((height * width).max(1));
+                for (plane, (mean, deviation)) in planes.zip(pairs) {
+                    plane.iter_mut().for_each(|value| *value = (*value - mean) / deviation);
+                }
+                image
             }
         }
     }
 
-    /// The image that has at each (row, column) what the old one has at `from` there, interpolated between
-    /// its four neighbours.
-    fn moved(&self, image: &[f32], from: impl Fn(f64, f64) -> (f64, f64)) -> Vec<f32> {
+    /// The image that has at each place what the old one has so many rows and columns further on.
+    fn shifted(&self, image: &[f32], dy: isize, dx: isize) -> Vec<f32> {
         let [channels, height, width] = self.shape;
-        let mut moved = Vec::with_capacity(image.len());
-        for channel in 0..channels {
-            let pixel = |y: f64, x: f64| {
+        let mut shifted = vec![self.fill; image.len()];
+        let covered = |extent: usize, by: isize| {
+            let start = by.min(0).unsigned_abs();
+            start..extent.saturating_sub(by.max(0).unsigned_abs())
+        };
+        let (rows, columns) = (covered(height, dy), covered(width, dx));
+        if columns.is_empty() {
+            return shifted;
+        }
+        let left = columns.start.wrapping_add_signed(dx);
+        for (channel, row) in (0..channels).flat_map(|channel| rows.clone().map(move |row| (channel, row))) {
+            let to = (channel * height + row) * width + columns.start;
+            let from = (channel * height + row.wrapping_add_signed(dy)) * width + left;
+            shifted[to..to + columns.len()].copy_from_slice(&image[from..from + columns.len()]);
+        }
+        shifted
+    }
+
+    /// The image turned counter-clockwise around its centre, interpolated between four neighbours.
+    fn turned(&self, image: &[f32], angle: f64) -> Vec<f32> {
+        let [_, height, width] = self.shape;
+        let (sin, cos) = angle.sin_cos();
+        let (cy, cx) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
+        let plane = height * width;
+        let mut turned = vec![0.0; image.len()];
+        for at in 0..plane {
+            // Where the pixel comes from, in every channel.
+            let (y, x) = ((at / width) as f64 - cy, (at % width) as f64 - cx);
+            let (y, x) = (cy + cos * y + sin * x, cx - sin * y + cos * x);
+            let (top, left) = (y.floor(), x.floor());
+            let (down, right) = ((y - top) as f32, (x - left) as f32);
+            let place = |y: f64, x: f64| {
                 let inside = y >= 0.0 && x >= 0.0 && y < height as f64 && x < width as f64;
-                if inside { image[(channel * height + y as usize) * width + x as usize] } else { self.fill }
+                inside.then(|| y as usize * width + x as usize)
             };
-            for at in 0..height * width {
-                let (y, x) = from((at / width) as f64, (at % width) as f64);
-                let (top, left) = (y.floor(), x.floor());
-                let (down, right) = ((y - top) as f32, (x - left) as f32);
-                let row = |y: f64| pixel(y, left) * (1.0 - right) + pixel(y, left + 1.0) * right;
-                moved.push(row(top) * (1.0 - down) + row(top + 1.0) * down);
+            let corners = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)];
+            let corners = corners.map(|(y, x)| place(top + y, left + x));
+            for (from, to) in image.chunks_exact(plane).zip(turned.chunks_exact_mut(plane)) {
+                let [a, b, c, d] = corners.map(|corner| corner.map_or(self.fill, |at| from[at]));
+                let row = |a: f32, b: f32| a * (1.0 - right) + b * right;
+                to[at] = row(a, b) * (1.0 - down) + row(c, d) * down;
             }
         }
-        moved
+        turned
     }
 }
 

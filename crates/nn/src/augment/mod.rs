@@ -2,8 +2,8 @@
 //!
 //! Each layer changes every image \[N, C, H, W\] of a batch in its own random way in training, and nothing in
 //! evaluation. Like dropout's masks, the changes are functions of the state's seed, the step and the place in
-//! the graph, so a resumed training repeats them. `wgrad_data::Augmented` does the same on the host, in the
-//! loader's threads; the book says which of the two is cheaper where.
+//! the graph, so a resumed training repeats them. `wgrad_data::Augmented` does the same in the loader's threads,
+//! which is cheaper on a GPU as long as they keep up: they work while it trains.
 
 mod mixup;
 mod rotation;

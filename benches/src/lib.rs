@@ -11,6 +11,7 @@ pub mod kernels;
 pub mod roofline;
 pub mod trace;
 pub mod training;
+pub mod tune;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

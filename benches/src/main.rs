@@ -7,11 +7,12 @@ use wgrad::prelude::*;
 use wgrad_benches::growth::growth;
 use wgrad_benches::roofline::roofline;
 use wgrad_benches::trace::trace;
+use wgrad_benches::tune::tune;
 use wgrad_benches::{Error, Training, Work, chart};
 use wgrad_measure::{Device, Model, Report};
 
 const USAGE: &str = "usage: wgrad-benches steps MODEL SECONDS | explain MODEL | trace FILE MODEL… | \
-                     kernels [FILTER] | growth CHART.svg";
+                     kernels [FILTER] | growth CHART.svg | tune FILE|- [NAME…]";
 
 fn main() -> Result<(), Error> {
     let start = Instant::now();
@@ -26,6 +27,8 @@ fn main() -> Result<(), Error> {
         }
         ["kernels"] => println!("{}", roofline("")?),
         ["kernels", filter] => println!("{}", roofline(filter)?),
+        ["tune", "-", names @ ..] => tune(None, names)?,
+        ["tune", file, names @ ..] => tune(Some(file.as_ref()), names)?,
         ["growth", file] => {
             let series = growth(|series| println!("{}", series.table()))?;
             chart::write(&series, file.as_ref())?;

@@ -48,6 +48,14 @@ enum Task {
     },
     /// Format, lints, documentation, examples, tests and the demo: what must pass before a merge.
     Ci,
+    /// Measure how the kernels of the benchmarks are best shaped on this adapter.
+    Tune {
+        /// Training steps and kernels whose name begins so (`resnet`, `matmul/512`); by default all.
+        names: Vec<String>,
+        /// The database to write, beside what it has; by default the one that programs of this user read.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Measure kernels and training steps, and compare them with other frameworks'.
     #[command(subcommand)]
     Bench(Bench),
@@ -59,6 +67,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { args } => checks::test(&args),
         Task::Data { set, out } => data::fetch(set, &out),
         Task::Ci => checks::ci(),
+        Task::Tune { names, out } => bench::tune(&names, out.as_deref()),
         Task::Bench(task) => bench::bench(task),
     }
 }

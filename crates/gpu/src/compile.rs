@@ -149,7 +149,10 @@ impl Compiler {
         let plan = self.plan(recording, outputs)?;
         gpu.check_limits(&plan)?;
         let shaping = gpu.shaping();
-        let generate = |step: &Range<usize>| codegen::generate(&plan, &plan.kernels[step.clone()], &shaping);
+        let generate = |step: &Range<usize>| {
+            let kernels = &plan.kernels[step.clone()];
+            codegen::generate(&plan, kernels, &gpu.shaped(&plan, kernels, &shaping))
+        };
         let sources = parallel::map(&plan.steps, generate).into_iter().collect::<Result<Vec<Source>, _>>()?;
         let pipeline = |source: &Source| gpu.pipeline(&source.wgsl, source.bindings.len(), source.checked);
         let mut seen = HashSet::new();

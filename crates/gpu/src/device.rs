@@ -10,6 +10,7 @@ use crate::codegen::Shaping;
 use crate::disk::DiskCache;
 use crate::disk::pipelines::{Pipelines, PipelinesOnDisk};
 use crate::error::Error;
+use crate::tune::{Found, Tuning};
 
 /// How programs are compiled. The defaults are right for training; tests vary them.
 #[derive(Clone, Debug)]
@@ -27,12 +28,14 @@ pub struct Options {
     pub bindings: Option<usize>,
     /// Where compiled pipelines are kept from run to run.
     pub disk_cache: DiskCache,
+    /// Where measured shapes of kernels come from.
+    pub tuning: Tuning,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let disk_cache = DiskCache::default();
-        Self { fuse: true, checked: false, poison: false, shaping: None, bindings: None, disk_cache }
+        let (disk_cache, tuning) = (DiskCache::default(), Tuning::default());
+        Self { fuse: true, checked: false, poison: false, shaping: None, bindings: None, disk_cache, tuning }
     }
 }
 
@@ -81,6 +84,7 @@ pub(crate) struct Inner {
     subgroup: Option<u32>,
     pipelines: Mutex<HashMap<String, Pipeline>>,
     on_disk: Option<Pipelines>,
+    pub(crate) tuning: Found,
     layouts: Mutex<HashMap<usize, wgpu::BindGroupLayout>>,
     lost: Arc<Mutex<Option<String>>>,
     failed: Arc<Mutex<Option<Error>>>,
@@ -173,7 +177,9 @@ impl Gpu {
         let device = adapter.request_device(&descriptor).await;
         let (device, queue) = device
             .map_err(|error| Error::NoDevice { adapter: info.name.clone(), message: error.to_string() })?;
-        Ok(Self::open(device, queue, info, options))
+        let gpu = Self::open(device, queue, info, options);
+        gpu.check()?;
+        Ok(gpu)
     }
 
     /// Uses a device that the program already has.
@@ -181,7 +187,7 @@ impl Gpu {
         Self::from_wgpu_with(device, queue, Options::default())
     }
 
-    /// [`Gpu::from_wgpu`] with options.
+    /// [`Gpu::from_wgpu`] with options. A tuning file that cannot be used is an error of the first program.
     pub fn from_wgpu_with(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Self {
         let info = AdapterInfo::of(&device.adapter_info(), device.features(), &device.limits());
         Self::open(device, queue, info, options)
@@ -209,9 +215,14 @@ impl Gpu {
         let one_size = adapter.subgroup_min_size == adapter.subgroup_max_size;
         let subgroup = (has_subgroups && one_size).then_some(adapter.subgroup_max_size);
         let on_disk = Pipelines::open(&device, &options.disk_cache);
+        let tuning = Found::open(&info, &options).unwrap_or_else(|error| {
+            lock(&failed).get_or_insert(error.into());
+            Found::default()
+        });
         let inner = Inner {
             subgroup,
             on_disk,
+            tuning,
             device,
             queue,
             info,
@@ -264,8 +275,7 @@ impl Gpu {
             AdapterKind::Software => Shaping::software(),
             _ => Shaping::hardware(),
         });
-        let limits = self.inner.device.limits();
-        let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        let (limits, most) = (self.inner.device.limits(), self.most_invocations());
         shaping.map_workgroup = shaping.map_workgroup.min(most);
         shaping.row_threads = shaping.row_threads.min(most);
         let software = self.inner.info.kind == AdapterKind::Software;
@@ -275,6 +285,12 @@ impl Gpu {
         // NVIDIA's driver reports more than it accepts along x; everybody has at least this many.
         shaping.max_groups = limits.max_compute_workgroups_per_dimension.min(65_535);
         shaping
+    }
+
+    /// The most invocations of a workgroup along its one dimension.
+    pub(crate) fn most_invocations(&self) -> u32 {
+        let limits = self.inner.device.limits();
+        limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x)
     }
 
     pub(crate) fn bindings(&self) -> usize {
@@ -345,6 +361,21 @@ impl Gpu {
         if let Some(known) = lock(&self.inner.pipelines).get(wgsl) {
             return Ok(known.clone());
         }
+        let kept = self.inner.on_disk.as_ref();
+        let pipeline = self.compile_pipeline(wgsl, bindings, checked, kept.map(Pipelines::cache))?;
+        kept.iter().for_each(|kept| kept.added());
+        lock(&self.inner.pipelines).insert(wgsl.into(), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Compiles a kernel's source.
+    pub(crate) fn compile_pipeline(
+        &self,
+        wgsl: &str,
+        bindings: usize,
+        checked: bool,
+        cache: Option<&wgpu::PipelineCache>,
+    ) -> Result<Pipeline, Error> {
         let device = &self.inner.device;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor {
@@ -372,16 +403,13 @@ impl Gpu {
                 zero_initialize_workgroup_memory: checked,
                 ..Default::default()
             },
-            cache: self.inner.on_disk.as_ref().map(Pipelines::cache),
+            cache,
         });
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::Driver { what: "a kernel".into(), message: format!("{error}\n{wgsl}") });
         }
-        let pipeline = Pipeline { pipeline, layout };
         self.inner.count.pipelines.fetch_add(1, Ordering::Relaxed);
-        self.inner.on_disk.iter().for_each(Pipelines::added);
-        lock(&self.inner.pipelines).insert(wgsl.into(), pipeline.clone());
-        Ok(pipeline)
+        Ok(Pipeline { pipeline, layout })
     }
 
     /// Waits until the device has finished a submission.

@@ -5,6 +5,8 @@ use std::panic::Location;
 use wgrad_core::TensorSpec;
 use wgrad_core::batch::BatchError;
 
+use crate::tune::TuningError;
+
 /// An error of compiling or running a program.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -158,6 +160,9 @@ pub enum Error {
         /// What was expected and what was found.
         message: String,
     },
+    /// A tuning database that was named and cannot be used.
+    #[error(transparent)]
+    Tuning(#[from] TuningError),
     /// A fault of this library.
     #[error("internal error, please report it: {0}")]
     Internal(String),

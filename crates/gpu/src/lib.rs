@@ -24,10 +24,11 @@ pub mod roofline;
 pub mod run;
 pub mod staging;
 pub mod state;
+pub mod tune;
 mod upload;
 
 pub use adapter::{AdapterInfo, AdapterKind};
-pub use codegen::{Shaping, Tile};
+pub use codegen::{Cut, Shaping, Tile};
 pub use compile::{Compiler, Precision};
 pub use conformance::Conformance;
 pub use device::{Counters, Gpu, Options};
@@ -42,3 +43,4 @@ pub use program::{Program, Stats};
 pub use roofline::Roofline;
 pub use run::Outputs;
 pub use state::State;
+pub use tune::{Choice, Tuned, Tuner, Tuning, TuningDatabase, TuningError};

@@ -50,29 +50,41 @@ impl Gpu {
         let descriptor =
             wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
         let group = self.inner.device.create_bind_group(&descriptor);
-        let run = |dispatches: u32| {
+        let seconds = self.seconds(SECONDS, |encoder, dispatches| {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, &group, &[]);
+            (0..dispatches).for_each(|_| pass.dispatch_workgroups(groups as u32, 1, 1));
+        })?;
+        Ok(work as f64 / seconds)
+    }
+
+    /// Seconds of one of the runs that `record` records as many of as it is told: the least of several times, each of at
+    /// least `long`.
+    pub(crate) fn seconds(
+        &self,
+        long: f64,
+        record: impl Fn(&mut wgpu::CommandEncoder, u32),
+    ) -> Result<f64, Error> {
+        let time = |runs: u32| {
             let mut encoder = self.inner.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                pass.set_pipeline(&pipeline.pipeline);
-                pass.set_bind_group(0, &group, &[]);
-                (0..dispatches).for_each(|_| pass.dispatch_workgroups(groups as u32, 1, 1));
-            }
+            record(&mut encoder, runs);
+            let commands = encoder.finish();
             let start = Instant::now();
-            let submission = self.inner.queue.submit([encoder.finish()]);
+            let submission = self.inner.queue.submit([commands]);
             self.wait(Some(submission))?;
             Ok::<f64, Error>(start.elapsed().as_secs_f64())
         };
-        run(1)?;
-        let (mut dispatches, mut best) = (1, run(1)?);
-        while best < SECONDS && dispatches < 1 << 16 {
-            dispatches *= 2;
-            best = run(dispatches)?;
+        time(1)?;
+        let (mut runs, mut best) = (1, time(1)?);
+        while best < long && runs < 1 << 16 {
+            runs *= 2;
+            best = time(runs)?;
         }
         for _ in 0..3 {
-            best = best.min(run(dispatches)?);
+            best = best.min(time(runs)?);
         }
-        Ok(work as f64 * f64::from(dispatches) / best)
+        Ok(best / f64::from(runs))
     }
 }
 

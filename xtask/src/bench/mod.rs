@@ -9,7 +9,7 @@ mod peers;
 mod program;
 mod steps;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use wgrad_measure::Model;
@@ -115,6 +115,12 @@ pub(crate) fn bench(task: Bench) -> Result<()> {
         Bench::Build { no_burn } => build::build(no_burn),
         Bench::Criterion { args } => run(cargo(["bench", "--package", "wgrad-benches"]).args(args)),
     }
+}
+
+/// Finds the fastest shapes of kernels.
+pub(crate) fn tune(names: &[String], out: Option<&Path>) -> Result<()> {
+    vulkan::ensure_driver()?;
+    run(ours()?.command().arg("tune").arg(out.unwrap_or("-".as_ref())).args(names))
 }
 
 fn all_if_none(models: Vec<Model>) -> Vec<Model> {

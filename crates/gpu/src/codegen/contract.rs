@@ -4,6 +4,7 @@
 //! No workgroup memory and no barriers: software adapters run this shape seven times faster than the one
 //! that discrete GPUs prefer (`docs/decisions.md`).
 
+use serde::{Deserialize, Serialize};
 use wgrad_core::DType;
 
 use super::emit::Emitter;
@@ -14,7 +15,7 @@ use crate::plan::Kernel;
 use crate::plan::index::Index;
 
 /// The register tile of one invocation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tile {
     /// Rows: values of the first operand that are kept while columns pass by.
     pub rows: usize,

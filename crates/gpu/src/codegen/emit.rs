@@ -65,8 +65,8 @@ pub(super) struct Emitter<'a> {
     pub(super) philox: bool,
     /// The functions that users wrote for operations that occur.
     pub(super) own: Vec<(WgslKernel, Function)>,
-    /// Loads written inside of loops: of one element, and of four.
-    pub(super) reads: [usize; 2],
+    /// Loads written outside and inside of loops: of one element, and of four.
+    pub(super) reads: [[usize; 2]; 2],
     /// Whether to read four neighbours at once where positions allow it.
     pub(super) wide_loads: bool,
     next: usize,
@@ -113,7 +113,7 @@ impl<'a> Emitter<'a> {
             half: false,
             philox: false,
             own: vec![],
-            reads: [0; 2],
+            reads: [[0; 2]; 2],
             wide_loads: false,
             next: 0,
             fault: None,
@@ -327,7 +327,7 @@ impl<'a> Emitter<'a> {
                     let depth = self.indices.depth(&group);
                     let at = self.position(&group);
                     self.bindings[binding].wide = true;
-                    self.reads[1] += usize::from(depth > 0);
+                    self.reads[usize::from(depth > 0)][1] += 1;
                     let text = self.let_("q", depth, &format!("load_four{binding}({at})"));
                     let vector = Value { text, depth };
                     self.scopes[depth].groups.push(key.clone());
@@ -340,7 +340,7 @@ impl<'a> Emitter<'a> {
         }
         let depth = self.indices.depth(&position);
         let at = self.position(&position);
-        self.reads[0] += usize::from(depth > 0);
+        self.reads[usize::from(depth > 0)][0] += 1;
         let text = self.let_("v", depth, &truth(format!("load{binding}({at})")));
         Value { text, depth }
     }

@@ -24,6 +24,21 @@ pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize, sh
     }
 }
 
+/// Invocations of a workgroup, elements of an invocation, and what the most loaded part of a device has to do.
+pub(super) fn widths(numel: usize, shaping: &Shaping) -> Vec<(u32, usize, f64)> {
+    let lanes =
+        [4, 1].into_iter().filter(|lanes| *lanes == 1 || numel.is_multiple_of(*lanes) && numel >= NARROW);
+    let width = |(workgroup, lanes): (u32, usize)| {
+        let covered = numel.next_multiple_of(workgroup as usize * lanes);
+        (
+            workgroup,
+            lanes,
+            (covered * shaping.enough().max(covered / lanes)) as f64 / (covered / lanes) as f64,
+        )
+    };
+    lanes.flat_map(|lanes| [32, 64, 128, 256].map(|workgroup| (workgroup, lanes))).map(width).collect()
+}
+
 /// Elements that a workgroup of a packed map covers.
 pub(super) fn packed_share(shaping: &Shaping) -> usize {
     4 * shaping.map_workgroup as usize

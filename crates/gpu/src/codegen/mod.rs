@@ -2,6 +2,7 @@
 //! lie, so equal kernels share one pipeline.
 
 mod attention;
+mod candidates;
 mod contract;
 mod emit;
 mod map;
@@ -21,7 +22,9 @@ use crate::plan::{Archetype, Kernel, Place, Plan};
 use emit::{Emitter, memory_type};
 use product::Product;
 
+pub(crate) use candidates::{Candidate, candidates};
 pub use contract::Tile;
+pub use subgroup::Cut;
 
 /// How kernels are shaped for an adapter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +43,10 @@ pub struct Shaping {
     pub subgroup: Option<u32>,
     /// The number of workgroups a dispatch may have along one dimension.
     pub max_groups: u32,
+    /// How the tile of a contraction by subgroups is cut; by default what a model says.
+    pub cut: Option<Cut>,
+    /// How many invocations share a row; by default what its length and their number say.
+    pub row_share: Option<u32>,
 }
 
 impl Shaping {
@@ -53,6 +60,8 @@ impl Shaping {
             workgroup_tiles: false,
             subgroup: None,
             max_groups: 65_535,
+            cut: None,
+            row_share: None,
         }
     }
 
@@ -66,6 +75,8 @@ impl Shaping {
             workgroup_tiles: true,
             subgroup: None,
             max_groups: 65_535,
+            cut: None,
+            row_share: None,
         }
     }
 }

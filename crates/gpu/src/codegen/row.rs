@@ -53,11 +53,13 @@ pub(super) fn write(
     let alone = rows / row_lanes >= ROWS_ALONE && length < LONG_ALONE;
     let shares = |size: &u32| !alone && length / lanes >= 2 * *size as usize;
     let subgroup = shaping.subgroup.filter(shares);
-    let threads = match subgroup {
+    let rule = match subgroup {
         Some(size) => size,
         None if together => wanted.min(shaping.row_threads),
         None => 1,
     };
+    let threads =
+        shaping.row_share.filter(|&share| may_share(share, length / lanes, shaping)).unwrap_or(rule);
     let this = Rows {
         kernel,
         shape: shape.clone(),
@@ -66,12 +68,33 @@ pub(super) fn write(
         row_lanes,
         lanes,
         threads,
-        subgroup: subgroup.is_some(),
+        subgroup: threads > 1 && shaping.subgroup == Some(threads),
         length,
         rows,
     };
     emitter.wide_loads = lanes == 4 || row_lanes == 4;
     this.write(emitter, shaping)
+}
+
+/// Whether so many invocations can share a row of `steps`: a subgroup, a workgroup where barriers are not dear, or
+/// one alone. Some software drivers end an invocation after 65,535 iterations.
+fn may_share(share: u32, steps: usize, shaping: &Shaping) -> bool {
+    let together = shaping.subgroup == Some(share) || share.is_power_of_two() && share <= shaping.row_threads;
+    (share == 1 || together) && steps.div_ceil(share.max(1) as usize) <= 60_000
+}
+
+/// The shares that are possible: what each iterates, in all and waiting for each other.
+pub(super) fn shares(shape: &Shape, axes: &[usize], shaping: &Shaping) -> Vec<(u32, f64)> {
+    let length: usize = axes.iter().map(|&axis| shape[axis]).product();
+    let rows = shape.numel() / length.max(1);
+    let shares = (0..=shaping.row_threads.max(1).ilog2()).map(|power| 1 << power).chain(shaping.subgroup);
+    let possible = shares.filter(|&share| may_share(share, length, shaping));
+    let work = |share: u32| {
+        let steps = length.div_ceil(share as usize) + share.ilog2() as usize;
+        let (busy, wanted) = (rows * share as usize, shaping.enough());
+        (share, (rows * share as usize * steps) as f64 * wanted.max(busy) as f64 / busy.max(1) as f64)
+    };
+    possible.map(work).collect()
 }
 
 impl Rows<'_> {

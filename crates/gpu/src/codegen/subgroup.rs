@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use wgrad_core::DType;
 
 use super::emit::Emitter;
@@ -14,17 +15,25 @@ use super::{Body, Shaping};
 use crate::plan::index::Index;
 use crate::plan::{Kernel, Plan};
 
-/// How a tile is cut.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Cut {
-    /// Rows of the tile.
-    rows: usize,
-    /// Neighbouring rows that one lane loads.
-    rows_per_lane: usize,
-    /// Neighbouring columns that one lane computes.
-    columns: usize,
-    /// Steps along the inner axis that are written out.
-    inner: usize,
+/// How the tile of a contraction that a subgroup computes is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Rows of the tile: a power of two up to 32.
+    pub rows: usize,
+    /// Neighbouring rows that one lane loads: 1 or 4.
+    pub rows_per_lane: usize,
+    /// Neighbouring columns that one lane computes: up to 16.
+    pub columns: usize,
+    /// Steps along the inner axis that are written out: up to 16.
+    pub inner: usize,
+}
+
+/// What a cut costs, in cycles.
+pub(super) struct Cost {
+    /// Of the whole contraction.
+    pub(super) run: usize,
+    /// That compiling it is worth.
+    pub(super) compile: usize,
 }
 
 /// Cycles of a load of four neighbours and of one element, where an operation on all lanes takes one.
@@ -42,6 +51,10 @@ const ITERATIONS: usize = 60_000;
 const WORKGROUP_MEMORY: usize = 16 << 10;
 /// Accumulators that stay in registers.
 const REGISTERS: usize = 24;
+/// Rows that a tile may have.
+const HEIGHTS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+/// The most columns of a lane, and the most steps that are written out.
+const WIDEST: usize = 16;
 
 struct Tiles {
     rows: usize,
@@ -61,24 +74,29 @@ impl Cut {
         self.rows * self.columns * self.inner
     }
 
-    /// Whether it fits the adapter, and lanes that load several rows each fill the tile.
+    /// Whether it is a cut at all, fits the adapter, and lanes that load several rows each fill the tile.
     fn is_sensible(&self, k: usize, lanes: usize) -> bool {
-        (self.rows_per_lane == 1 || self.rows == lanes * self.rows_per_lane)
+        HEIGHTS.contains(&self.rows)
+            && [1, 4].contains(&self.rows_per_lane)
+            && (1..=WIDEST).contains(&self.columns)
+            && (1..=WIDEST).contains(&self.inner)
+            && (self.rows_per_lane == 1 || self.rows == lanes * self.rows_per_lane)
             && (self.rows == 1 || self.operations() <= LARGEST)
             && k / self.inner <= ITERATIONS
             && 4 * lanes * self.rows * self.columns <= WORKGROUP_MEMORY
     }
 
-    /// Cycles of the whole contraction, and what compiling it is worth.
-    fn cost(&self, product: &Product, lanes: usize, loads: usize, behind: usize) -> usize {
+    fn cost(&self, product: &Product, lanes: usize, loads: usize, behind: usize) -> Cost {
         let (results, operations) = (self.rows * self.columns, self.operations());
         // Accumulators beyond the registers are loaded and stored once a step.
         let spilled = if results > REGISTERS { results } else { 0 };
         let shuffles = self.rows * self.inner / 2;
         let steps = product.inner.len().div_ceil(self.inner).max(1);
         let tasks = self.tiles(product, lanes).tasks.next_multiple_of(2).max(ENOUGH_TASKS);
-        tasks * (steps * (operations + spilled + shuffles + loads) + results * (behind + NARROW))
-            + COMPILE * (operations + shuffles + loads / 2)
+        Cost {
+            run: tasks * (steps * (operations + spilled + shuffles + loads) + results * (behind + NARROW)),
+            compile: COMPILE * (operations + shuffles + loads / 2),
+        }
     }
 }
 
@@ -97,7 +115,9 @@ pub(super) fn write(
 ) -> Body {
     emitter.wide_loads = true;
     let size = size as usize;
-    let cut = choose(emitter.plan, kernel, product, size, emitter.inlined(kernel));
+    let k = product.inner.len();
+    let cut = shaping.cut.filter(|cut| cut.inner <= k.max(1) && cut.is_sensible(k, size));
+    let cut = cut.unwrap_or_else(|| choose(emitter, kernel, product, size));
     let tasks = cut.tiles(product, size).tasks;
     let tile = Tile::new(emitter, product, cut, size);
     if u64::from(shaping.max_groups) < tasks as u64 {
@@ -116,17 +136,28 @@ pub(super) fn write(
     Body { text: emitter.finish(), globals, workgroup: size as u32, groups: tasks as u64, subgroup: true }
 }
 
-/// The cheapest of all sensible cuts, by a model of what loads and operations cost. `behind` is the number of
-/// operations on each result.
-fn choose(plan: &Plan, kernel: &Kernel, product: &Product, size: usize, behind: usize) -> Cut {
+/// The cheapest of all sensible cuts, compiling included.
+fn choose(emitter: &Emitter<'_>, kernel: &Kernel, product: &Product, size: usize) -> Cut {
+    let all = cuts(emitter, kernel, product, size);
+    let cheapest = all.into_iter().min_by_key(|(_, cost)| cost.run + cost.compile);
+    cheapest.map_or(Cut { rows: 1, rows_per_lane: 1, columns: 1, inner: 1 }, |(cut, _)| cut)
+}
+
+/// All sensible cuts, by a model of what loads and operations cost.
+pub(super) fn cuts(
+    emitter: &Emitter<'_>,
+    kernel: &Kernel,
+    product: &Product,
+    size: usize,
+) -> Vec<(Cut, Cost)> {
+    let (plan, behind) = (emitter.plan, emitter.inlined(kernel));
     let k = product.inner.len();
     let divisors = (2..=8).filter(|steps| k.is_multiple_of(*steps)).chain([4, 1]);
     let steps =
         trailing(&product.inner.extents).into_iter().chain(divisors).filter(|&steps| steps <= k.max(1));
     let widths: BTreeSet<usize> = trailing(&product.columns.extents).into_iter().chain([4, 1]).collect();
-    let heights = [1, 2, 4, 8, 16, 32];
-    let tallest = heights.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(32);
-    let mut best = (usize::MAX, Cut { rows: 1, rows_per_lane: 1, columns: 1, inner: 1 });
+    let tallest = HEIGHTS.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(32);
+    let mut all = vec![];
     for inner in steps.collect::<BTreeSet<usize>>() {
         // What a step costs to load: for one slot of rows in either order, and for each width.
         let slot = [1, 4].map(|rows_per_lane| {
@@ -136,19 +167,18 @@ fn choose(plan: &Plan, kernel: &Kernel, product: &Product, size: usize, behind: 
         for &columns in &widths {
             let cut = Cut { rows: size, rows_per_lane: 1, columns, inner };
             let of_columns = probe(plan, kernel, product, cut, size).columns;
-            for rows in heights.into_iter().filter(|&rows| rows <= tallest) {
+            for rows in HEIGHTS.into_iter().filter(|&rows| rows <= tallest) {
                 for (rows_per_lane, slot) in [1, 4].into_iter().zip(slot) {
                     let cut = Cut { rows, rows_per_lane, columns, inner };
                     let loads = slot * rows.div_ceil(size * rows_per_lane) + of_columns;
-                    let cost = cut.cost(product, size, loads, behind);
-                    if cut.is_sensible(k, size) && cost < best.0 {
-                        best = (cost, cut);
+                    if cut.is_sensible(k, size) {
+                        all.push((cut, cut.cost(product, size, loads, behind)));
                     }
                 }
             }
         }
     }
-    best.1
+    all
 }
 
 /// Products of the innermost extents, where they are small enough to be written out.
@@ -157,7 +187,7 @@ fn trailing(extents: &[usize]) -> Vec<usize> {
     let mut product = 1;
     for &extent in extents.iter().rev() {
         product *= extent;
-        if product > 16 {
+        if product > WIDEST {
             break;
         }
         if product > 1 {
@@ -172,9 +202,13 @@ fn probe(plan: &Plan, kernel: &Kernel, product: &Product, cut: Cut, size: usize)
     let mut emitter = Emitter::new(plan, kernel);
     emitter.wide_loads = true;
     let tile = Tile::new(&mut emitter, product, cut, size);
-    let cost = |emitter: &Emitter<'_>| emitter.reads[1] * WIDE + emitter.reads[0] * NARROW;
-    emitter.open();
     let steps = product.inner.len().div_ceil(cut.inner);
+    let cost = |emitter: &Emitter<'_>| {
+        // A single step is no loop: what it loads does not depend on one.
+        let counted = &emitter.reads[usize::from(steps > 1)..];
+        counted.iter().map(|[narrow, wide]| wide * WIDE + narrow * NARROW).sum::<usize>()
+    };
+    emitter.open();
     let (atom, s) = emitter.indices.named_var(steps, 1);
     emitter.define(atom, "s");
     let inner: Vec<Vec<Index>> = (0..cut.inner).map(|u| tile.inner(&mut emitter, product, &s, u)).collect();

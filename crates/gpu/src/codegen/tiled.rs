@@ -9,7 +9,7 @@ use crate::plan::Kernel;
 use crate::plan::index::Index;
 
 /// Rows, columns and inner steps of a tile.
-const TILE: [usize; 3] = [64, 64, 16];
+pub(super) const TILE: [usize; 3] = [64, 64, 16];
 
 /// The parts of the kernel that depend on the contraction, and its number of workgroups.
 pub(super) struct Tiled {

@@ -1,0 +1,90 @@
+//! What can be chosen about one kernel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codegen::{Cut, Shaping, Tile};
+
+/// How one kernel is shaped. A choice that does not fit a kernel or a device leaves it to the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// A map.
+    Map {
+        /// Invocations of a workgroup.
+        workgroup: u32,
+        /// Neighbouring elements of an invocation: 4 or 1.
+        lanes: usize,
+    },
+    /// Reductions.
+    Row {
+        /// Invocations that share a row.
+        share: u32,
+    },
+    /// A contraction by subgroups.
+    Subgroup(Cut),
+    /// A contraction from registers, every invocation for itself.
+    Registers(Tile),
+    /// A contraction through workgroup memory.
+    Workgroup,
+}
+
+impl Choice {
+    /// The shaping of a kernel with this choice, on a device that allows so many invocations of a workgroup.
+    pub(crate) fn shape(self, shaping: &Shaping, most: u32) -> Option<Shaping> {
+        let workgroup_fits = |workgroup: u32| workgroup.is_power_of_two() && workgroup <= most;
+        match self {
+            Self::Map { workgroup, lanes } => (workgroup_fits(workgroup) && [1, 4].contains(&lanes))
+                .then_some(Shaping { map_workgroup: workgroup, map_lanes: lanes, ..*shaping }),
+            Self::Row { share } => {
+                workgroup_fits(share).then_some(Shaping { row_share: Some(share), ..*shaping })
+            }
+            Self::Subgroup(cut) => shaping.subgroup.map(|_| Shaping { cut: Some(cut), ..*shaping }),
+            Self::Registers(tile) => {
+                let Tile { rows, columns, workgroup } = tile;
+                let fits = (1..=16).contains(&rows) && [4, 8, 12, 16].contains(&columns);
+                (fits && workgroup_fits(workgroup)).then_some(Shaping {
+                    tile,
+                    workgroup_tiles: false,
+                    subgroup: None,
+                    ..*shaping
+                })
+            }
+            Self::Workgroup => {
+                (most >= 256).then_some(Shaping { workgroup_tiles: true, subgroup: None, ..*shaping })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_left_to_the_rule() {
+        let (software, hardware) = (Shaping::software(), Shaping::hardware());
+        let cut = Choice::Subgroup(Cut { rows: 8, rows_per_lane: 1, columns: 4, inner: 4 });
+        assert_eq!(cut.shape(&hardware, 256), None);
+        assert!(
+            cut.shape(&Shaping { subgroup: Some(8), ..software }, 256)
+                .is_some_and(|shaping| shaping.cut.is_some())
+        );
+        for (workgroup, lanes) in [(0, 4), (48, 4), (512, 4), (64, 3)] {
+            assert_eq!(Choice::Map { workgroup, lanes }.shape(&software, 256), None);
+        }
+        assert!(Choice::Map { workgroup: 128, lanes: 1 }.shape(&software, 256).is_some());
+        for (rows, columns, workgroup) in [(0, 4, 64), (4, 6, 64), (4, 4, 63), (17, 4, 64), (4, 20, 64)] {
+            assert_eq!(Choice::Registers(Tile { rows, columns, workgroup }).shape(&hardware, 256), None);
+        }
+        assert_eq!(Choice::Workgroup.shape(&hardware, 128), None);
+        assert_eq!(Choice::Row { share: 3 }.shape(&hardware, 256), None);
+    }
+
+    #[test]
+    fn choices_are_readable_in_json() {
+        let cut = Choice::Subgroup(Cut { rows: 32, rows_per_lane: 4, columns: 4, inner: 2 });
+        let text = serde_json::to_string(&cut).expect("json");
+        assert_eq!(text, r#"{"subgroup":{"rows":32,"rows_per_lane":4,"columns":4,"inner":2}}"#);
+        assert_eq!(serde_json::from_str::<Choice>(r#""workgroup""#).expect("json"), Choice::Workgroup);
+    }
+}

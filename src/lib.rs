@@ -65,6 +65,8 @@ mod book {
     mod looking {}
     #[doc = include_str!("../docs/book/src/memory.md")]
     mod memory {}
+    #[doc = include_str!("../docs/book/src/tuning.md")]
+    mod tuning {}
     #[doc = include_str!("../docs/book/src/data.md")]
     mod data {}
     #[doc = include_str!("../docs/book/src/operations.md")]

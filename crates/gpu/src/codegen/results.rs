@@ -50,6 +50,56 @@ pub(super) fn lanes(
     (0..width).map(lane).collect()
 }
 
+/// Patches of `height` × `width` positions along the two innermost extents, of which the width is a multiple: one by
+/// its number, row by row. They are to windows what neighbours are to rows: positions that read the same elements.
+#[derive(Clone, Copy)]
+pub(super) struct Patches<'a> {
+    pub(super) axis: &'a Axis,
+    pub(super) height: usize,
+    pub(super) width: usize,
+}
+
+impl Patches<'_> {
+    /// How many there are along each extent.
+    fn extents(&self) -> Vec<usize> {
+        let mut extents = self.axis.extents.clone();
+        if let [.., y, x] = &mut extents[..] {
+            (*y, *x) = (y.div_ceil(self.height), x.div_ceil(self.width));
+        }
+        extents
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.extents().iter().product()
+    }
+
+    /// The positions of a patch. Beyond the last one is the last one again, and so is what a patch has below the last
+    /// row.
+    pub(super) fn lanes(&self, emitter: &mut Emitter<'_>, number: &Index) -> Vec<Lane> {
+        let count = self.count();
+        let clamped = emitter.indices.clamp(number, count.saturating_sub(1));
+        let there = (clamped != *number).then(|| format!("{} < {count}u", emitter.position(number)));
+        let mut index = emitter.indices.unflatten(&clamped, &self.extents());
+        let (Some(column), Some(row)) = (index.pop(), index.pop()) else { return vec![] };
+        let rows = self.axis.extents[index.len()];
+        let mut lanes = vec![];
+        for y in 0..self.height {
+            let wanted = row.times(self.height as i64).offset(y as i64);
+            let position = emitter.indices.clamp(&wanted, rows.saturating_sub(1));
+            let within = (position != wanted).then(|| format!("{} < {rows}u", emitter.position(&wanted)));
+            let conditions: Vec<&str> = there.iter().chain(&within).map(String::as_str).collect();
+            let inside = (!conditions.is_empty()).then(|| conditions.join(" && "));
+            for x in 0..self.width {
+                let column = column.times(self.width as i64).offset(x as i64);
+                let index = [&index[..], &[position.clone(), column]].concat();
+                lanes.push(Lane { index, inside: inside.clone() });
+            }
+        }
+        lanes
+    }
+}
+
 /// The type of up to four neighbours.
 pub(super) fn chunk_type(width: usize) -> String {
     if width == 1 { "f32".into() } else { format!("vec{width}<f32>") }

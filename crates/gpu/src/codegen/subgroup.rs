@@ -10,7 +10,7 @@ use wgrad_core::DType;
 
 use super::emit::Emitter;
 use super::product::Product;
-use super::results::{Lane, Results, chunk_type, lanes, vector};
+use super::results::{Lane, Patches, Results, chunk_type, lanes, vector};
 use super::{Body, Shaping};
 use crate::plan::index::Index;
 use crate::plan::{Kernel, Plan};
@@ -22,10 +22,18 @@ pub struct Cut {
     pub rows: usize,
     /// Neighbouring rows that one lane loads: 1 or 4.
     pub rows_per_lane: usize,
-    /// Neighbouring columns that one lane computes: up to 16.
+    /// Columns that one lane computes: up to 16.
     pub columns: usize,
+    /// Rows of the patch that these columns are: neighbours along one extent are one of height 1.
+    #[serde(default = "flat")]
+    pub height: usize,
     /// Steps along the inner axis that are written out: up to 16.
     pub inner: usize,
+}
+
+/// The height of a cut that does not say.
+fn flat() -> usize {
+    1
 }
 
 /// What a cut costs, in cycles.
@@ -65,8 +73,17 @@ struct Tiles {
 impl Cut {
     fn tiles(&self, product: &Product, lanes: usize) -> Tiles {
         let rows = product.rows.len().div_ceil(self.rows);
-        let columns = product.columns.len().div_ceil(self.columns * lanes);
+        let columns = match self.patches(product) {
+            Some(patches) => patches.count().div_ceil(lanes),
+            None => product.columns.len().div_ceil(self.columns * lanes),
+        };
         Tiles { rows, columns, tasks: product.batch.len() * rows * columns }
+    }
+
+    /// The patches that its columns are, if they are more than neighbours.
+    fn patches<'p>(&self, product: &'p Product) -> Option<Patches<'p>> {
+        let width = self.columns / self.height;
+        (self.height > 1).then_some(Patches { axis: &product.columns, height: self.height, width })
     }
 
     /// Multiplications of a lane in one step of the loop.
@@ -75,10 +92,13 @@ impl Cut {
     }
 
     /// Whether it is a cut at all, fits the adapter, and lanes that load several rows each fill the tile.
-    fn is_sensible(&self, k: usize, lanes: usize) -> bool {
+    fn is_sensible(&self, product: &Product, lanes: usize) -> bool {
+        let k = product.inner.len();
+        let shapes = patches(&product.columns.extents);
         HEIGHTS.contains(&self.rows)
             && [1, 4].contains(&self.rows_per_lane)
             && (1..=WIDEST).contains(&self.columns)
+            && (self.height == 1 || shapes.contains(&(self.columns, self.height)))
             && (1..=WIDEST).contains(&self.inner)
             && (self.rows_per_lane == 1 || self.rows == lanes * self.rows_per_lane)
             && (self.rows == 1 || self.operations() <= LARGEST)
@@ -116,7 +136,7 @@ pub(super) fn write(
     emitter.wide_loads = true;
     let size = size as usize;
     let k = product.inner.len();
-    let cut = shaping.cut.filter(|cut| cut.inner <= k.max(1) && cut.is_sensible(k, size));
+    let cut = shaping.cut.filter(|cut| cut.inner <= k.max(1) && cut.is_sensible(product, size));
     let cut = cut.unwrap_or_else(|| choose(emitter, kernel, product, size));
     let tasks = cut.tiles(product, size).tasks;
     let tile = Tile::new(emitter, product, cut, size);
@@ -140,7 +160,7 @@ pub(super) fn write(
 fn choose(emitter: &Emitter<'_>, kernel: &Kernel, product: &Product, size: usize) -> Cut {
     let all = cuts(emitter, kernel, product, size);
     let cheapest = all.into_iter().min_by_key(|(_, cost)| cost.run + cost.compile);
-    cheapest.map_or(Cut { rows: 1, rows_per_lane: 1, columns: 1, inner: 1 }, |(cut, _)| cut)
+    cheapest.map_or(Cut { rows: 1, rows_per_lane: 1, columns: 1, height: 1, inner: 1 }, |(cut, _)| cut)
 }
 
 /// All sensible cuts, by a model of what loads and operations cost.
@@ -156,22 +176,24 @@ pub(super) fn cuts(
     let steps =
         trailing(&product.inner.extents).into_iter().chain(divisors).filter(|&steps| steps <= k.max(1));
     let widths: BTreeSet<usize> = trailing(&product.columns.extents).into_iter().chain([4, 1]).collect();
+    let shapes = widths.into_iter().map(|columns| (columns, 1)).chain(patches(&product.columns.extents));
+    let shapes: Vec<(usize, usize)> = shapes.collect();
     let tallest = HEIGHTS.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(32);
     let mut all = vec![];
     for inner in steps.collect::<BTreeSet<usize>>() {
         // What a step costs to load: for one slot of rows in either order, and for each width.
         let slot = [1, 4].map(|rows_per_lane| {
-            let cut = Cut { rows: size * rows_per_lane, rows_per_lane, columns: 1, inner };
+            let cut = Cut { rows: size * rows_per_lane, rows_per_lane, columns: 1, height: 1, inner };
             probe(plan, kernel, product, cut, size).rows
         });
-        for &columns in &widths {
-            let cut = Cut { rows: size, rows_per_lane: 1, columns, inner };
+        for &(columns, height) in &shapes {
+            let cut = Cut { rows: size, rows_per_lane: 1, columns, height, inner };
             let of_columns = probe(plan, kernel, product, cut, size).columns;
             for rows in HEIGHTS.into_iter().filter(|&rows| rows <= tallest) {
                 for (rows_per_lane, slot) in [1, 4].into_iter().zip(slot) {
-                    let cut = Cut { rows, rows_per_lane, columns, inner };
+                    let cut = Cut { rows, rows_per_lane, columns, height, inner };
                     let loads = slot * rows.div_ceil(size * rows_per_lane) + of_columns;
-                    if cut.is_sensible(k, size) {
+                    if cut.is_sensible(product, size) {
                         all.push((cut, cut.cost(product, size, loads, behind)));
                     }
                 }
@@ -195,6 +217,14 @@ fn trailing(extents: &[usize]) -> Vec<usize> {
         }
     }
     products
+}
+
+/// Patches (positions, height) of the two innermost extents, for contractions over windows: neighbours in both
+/// directions read the same elements.
+fn patches(extents: &[usize]) -> Vec<(usize, usize)> {
+    let [.., rows, columns] = extents else { return vec![] };
+    let heights = [2, 4].into_iter().filter(|height| height <= rows && columns.is_multiple_of(4));
+    heights.map(|height| (4 * height, height)).collect()
 }
 
 /// Counts the loads of a step by writing one.
@@ -252,7 +282,10 @@ impl Tile {
             })
             .collect();
         let group = emitter.indices.add(&column.times(size as i64), &own);
-        let columns = lanes(emitter, &group, cut.columns, product.columns.len(), &product.columns);
+        let columns = match cut.patches(product) {
+            Some(patches) => patches.lanes(emitter, &group),
+            None => lanes(emitter, &group, cut.columns, product.columns.len(), &product.columns),
+        };
         Self { cut, size, row, batch, loaded, columns }
     }
 

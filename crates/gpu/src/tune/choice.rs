@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_left_to_the_rule() {
         let (software, hardware) = (Shaping::software(), Shaping::hardware());
-        let cut = Choice::Subgroup(Cut { rows: 8, rows_per_lane: 1, columns: 4, inner: 4 });
+        let cut = Choice::Subgroup(Cut { rows: 8, rows_per_lane: 1, columns: 4, height: 1, inner: 4 });
         assert_eq!(cut.shape(&hardware, 256), None);
         assert!(
             cut.shape(&Shaping { subgroup: Some(8), ..software }, 256)
@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn choices_are_readable_in_json() {
-        let cut = Choice::Subgroup(Cut { rows: 32, rows_per_lane: 4, columns: 4, inner: 2 });
+        let cut = Choice::Subgroup(Cut { rows: 32, rows_per_lane: 4, columns: 4, height: 1, inner: 2 });
         let text = serde_json::to_string(&cut).expect("json");
-        assert_eq!(text, r#"{"subgroup":{"rows":32,"rows_per_lane":4,"columns":4,"inner":2}}"#);
+        assert_eq!(text, r#"{"subgroup":{"rows":32,"rows_per_lane":4,"columns":4,"height":1,"inner":2}}"#);
         assert_eq!(serde_json::from_str::<Choice>(r#""workgroup""#).expect("json"), Choice::Workgroup);
     }
 }

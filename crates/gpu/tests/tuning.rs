@@ -135,8 +135,11 @@ fn nonsense_is_left_to_the_rule() {
     let program = compile(&device(Tuning::Off), &work);
     let by_rule: Vec<String> = program.sources().map(Into::into).collect();
     let (signature, _) = &program.choices().expect("choices")[0];
-    let cut =
-        |rows, rows_per_lane, columns, inner| Choice::Subgroup(Cut { rows, rows_per_lane, columns, inner });
+    let cut = |rows, rows_per_lane, columns, inner| {
+        Choice::Subgroup(Cut { rows, rows_per_lane, columns, height: 1, inner })
+    };
+    let patch =
+        |columns, height| Choice::Subgroup(Cut { rows: 8, rows_per_lane: 1, columns, height, inner: 4 });
     let most = usize::MAX;
     for choice in [
         cut(0, 1, 4, 4),
@@ -147,6 +150,9 @@ fn nonsense_is_left_to_the_rule() {
         cut(8, 1, 4, 18),
         cut(32, 4, 16, 16),
         cut(most, most, most, most),
+        patch(8, 0),
+        patch(8, 2),
+        patch(12, 3),
         Choice::Registers(Tile { rows: most, columns: most, workgroup: u32::MAX }),
         Choice::Registers(Tile { rows: 4, columns: 4, workgroup: 0 }),
         Choice::Row { share: 0 },

@@ -32,6 +32,7 @@ pub(super) fn write(
     shaping: &Shaping,
 ) -> Body {
     emitter.wide_loads = true;
+    emitter.compact = shaping.compact;
     let (m, n) = (product.rows.len(), product.columns.len());
     let rows = shaping.tile.rows.min(m.next_power_of_two()).max(1);
     let columns = shaping.tile.columns.min(n.next_multiple_of(4)).max(4);
@@ -62,12 +63,11 @@ pub(super) fn write(
         batch: &batch,
         first_row: m_tile.times(rows as i64),
         columns: &column_lanes,
-        workgroup: workgroup as usize,
     };
-    let globals = tile.write(emitter, &accumulators);
+    tile.write(emitter, &accumulators);
     Body {
         text: emitter.finish(),
-        globals,
+        globals: String::new(),
         workgroup,
         groups: (tasks as u64).div_ceil(workgroup.into()),
         subgroup: false,
@@ -101,9 +101,7 @@ fn accumulate(
             step(emitter, product, batch, rows, columns, &position, &names);
         }
         let text = emitter.close();
-        emitter.line(&format!("for (var {name} = 0u; {name} < {steps}u; {name}++) {{"));
-        emitter.block(&text);
-        emitter.line("}");
+        emitter.repeat(&name, steps, &text);
     }
     for kk in 0..rest {
         let position = Index::constant(k - rest + kk);

@@ -69,6 +69,8 @@ pub(super) struct Emitter<'a> {
     pub(super) reads: [[usize; 2]; 2],
     /// Whether to read four neighbours at once where positions allow it.
     pub(super) wide_loads: bool,
+    /// Whether the kernel is to be short: [`Shaping::compact`](super::Shaping::compact).
+    pub(super) compact: bool,
     next: usize,
     /// What could not be written: a fault of the planner.
     pub(super) fault: Option<String>,
@@ -95,6 +97,10 @@ pub(super) fn memory_type(dtype: DType) -> &'static str {
 
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
+/// Runs of a loop that Mesa writes out if it sees how many there are (`max_unroll_iterations` of llvmpipe). Fewer
+/// is no loop.
+const UNROLLED_BY_DRIVERS: std::ops::RangeInclusive<usize> = 2..=32;
+
 impl<'a> Emitter<'a> {
     /// An emitter for one kernel, with the scope of the whole function open.
     pub(super) fn new(plan: &'a Plan, kernel: &'a Kernel) -> Self {
@@ -115,6 +121,7 @@ impl<'a> Emitter<'a> {
             own: vec![],
             reads: [[0; 2]; 2],
             wide_loads: false,
+            compact: false,
             next: 0,
             fault: None,
         }
@@ -161,6 +168,16 @@ impl<'a> Emitter<'a> {
         if let Some(scope) = self.scopes.last_mut() {
             scope.text.push_str(text);
         }
+    }
+
+    /// Writes a loop of `runs` runs, counted by `name`, over already indented text.
+    pub(super) fn repeat(&mut self, name: &str, runs: usize, text: &str) {
+        // The number of a workgroup stays below 2³¹, which no driver knows.
+        let hidden =
+            if self.compact && UNROLLED_BY_DRIVERS.contains(&runs) { " + (group >> 31u)" } else { "" };
+        self.line(&format!("for (var {name} = 0u; {name} < {runs}u{hidden}; {name}++) {{"));
+        self.block(text);
+        self.line("}");
     }
 
     /// A name not used before in this kernel.

@@ -47,6 +47,8 @@ pub struct Shaping {
     pub cut: Option<Cut>,
     /// How many invocations share a row; by default what its length and their number say.
     pub row_share: Option<u32>,
+    /// Whether kernels are short rather than written out, because the driver's compiler is slow.
+    pub compact: bool,
 }
 
 impl Shaping {
@@ -62,6 +64,7 @@ impl Shaping {
             max_groups: 65_535,
             cut: None,
             row_share: None,
+            compact: true,
         }
     }
 
@@ -77,6 +80,7 @@ impl Shaping {
             max_groups: 65_535,
             cut: None,
             row_share: None,
+            compact: false,
         }
     }
 }

@@ -8,9 +8,12 @@ use super::product::{Axis, Product};
 use crate::plan::Kernel;
 use crate::plan::index::Index;
 
-/// The most operations, over all results of a tile, that are written out behind the loop; more are written
-/// once, in a loop of their own. Compilers take seconds for thousands of lines.
+/// The most operations and stores, over all results of a tile, that are written out behind the loop; more are
+/// written in a loop of their own. Compilers take seconds for thousands of lines.
 const UNROLLED: usize = 256;
+/// The same for compact kernels, and how many each run of the loop may have.
+const COMPACT: usize = 64;
+const TOGETHER: usize = 16;
 
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
@@ -119,25 +122,25 @@ pub(super) struct Results<'a> {
     pub(super) first_row: Index,
     /// The columns of an invocation; neighbours make chunks of four.
     pub(super) columns: &'a [Lane],
-    /// Invocations of a workgroup, which number themselves `lid`.
-    pub(super) workgroup: usize,
 }
 
 impl Results<'_> {
-    /// Writes everything that is made from the accumulators, named by row and chunk of columns; returns
-    /// declarations that the kernel needs.
-    pub(super) fn write(&self, emitter: &mut Emitter<'_>, accumulators: &[Vec<String>]) -> String {
-        let results = accumulators.len() * self.columns.len();
-        if emitter.inlined(self.kernel) * results > UNROLLED {
-            return self.write_in_a_loop(emitter, accumulators);
-        }
-        for (row, accumulators) in accumulators.iter().enumerate() {
-            let row = self.row(emitter, &Index::constant(row));
-            for (columns, accumulator) in self.columns.chunks(4).zip(accumulators) {
-                self.write_chunk(emitter, &row, columns, accumulator);
+    /// Writes everything that is made from the accumulators, named by row and chunk of columns.
+    pub(super) fn write(&self, emitter: &mut Emitter<'_>, accumulators: &[Vec<String>]) {
+        let rows = accumulators.len();
+        let of_row = (emitter.inlined(self.kernel) + self.kernel.stores.len()) * self.columns.len();
+        if rows == 1 || rows * of_row <= if emitter.compact { COMPACT } else { UNROLLED } {
+            for (row, accumulators) in accumulators.iter().enumerate() {
+                let row = self.row(emitter, &Index::constant(row));
+                for (columns, accumulator) in self.columns.chunks(4).zip(accumulators) {
+                    self.write_chunk(emitter, &row, columns, accumulator);
+                }
             }
+            return;
         }
-        String::new()
+        let fits = |together: &usize| rows.is_multiple_of(*together) && together * of_row <= TOGETHER;
+        let together = [8, 4, 2].into_iter().find(fits).unwrap_or(1);
+        self.write_in_a_loop(emitter, accumulators, together);
     }
 
     fn row(&self, emitter: &mut Emitter<'_>, row: &Index) -> Lane {
@@ -145,35 +148,32 @@ impl Results<'_> {
         lane(emitter, &position, self.product.rows.len(), &self.product.rows)
     }
 
-    /// The same for all rows, written once. Accumulators wait in workgroup memory, where each invocation reads
-    /// what it wrote itself: compilers take seconds for an array in registers whose index they do not know.
-    fn write_in_a_loop(&self, emitter: &mut Emitter<'_>, accumulators: &[Vec<String>]) -> String {
-        let (rows, workgroup) = (accumulators.len(), self.workgroup);
-        let mut globals = String::new();
-        let tiles: Vec<String> = self.columns.chunks(4).map(|_| emitter.name("tile")).collect();
-        for (at, (tile, columns)) in tiles.iter().zip(self.columns.chunks(4)).enumerate() {
-            let kind = chunk_type(columns.len());
-            globals.push_str(&format!("var<workgroup> {tile}: array<{kind}, {}>;\n", rows * workgroup));
-            for (row, accumulators) in accumulators.iter().enumerate() {
-                emitter.line(&format!("{tile}[{}u + lid] = {};", row * workgroup, accumulators[at]));
-            }
-        }
+    /// The same in a loop over all rows, some at a time, whose accumulators are selected by the bits of the loop's
+    /// counter: an array in registers with an index that they do not know takes compilers seconds.
+    fn write_in_a_loop(&self, emitter: &mut Emitter<'_>, accumulators: &[Vec<String>], together: usize) {
+        let runs = accumulators.len() / together;
         emitter.open();
         let depth = emitter.depth();
         let name = emitter.name("r");
-        let (atom, r) = emitter.indices.named_var(rows, depth);
+        let (atom, r) = emitter.indices.named_var(runs, depth);
         emitter.define(atom, &name);
-        let row = self.row(emitter, &r);
-        for (tile, columns) in tiles.iter().zip(self.columns.chunks(4)) {
-            let accumulator = emitter.name("acc");
-            emitter.line(&format!("let {accumulator} = {tile}[{name} * {workgroup}u + lid];"));
-            self.write_chunk(emitter, &row, columns, &accumulator);
+        let mut bits = vec![];
+        while 1 << bits.len() < runs {
+            let bit = emitter.name("b");
+            emitter.line(&format!("let {bit} = ({name} & {}u) != 0u;", 1 << bits.len()));
+            bits.push(bit);
+        }
+        for at in 0..together {
+            let row = self.row(emitter, &r.times(together as i64).offset(at as i64));
+            for (chunk, columns) in self.columns.chunks(4).enumerate() {
+                let of_rows = accumulators.iter().skip(at).step_by(together);
+                let of_rows = of_rows.map(|accumulators| accumulators[chunk].clone()).collect();
+                let accumulator = pick(emitter, of_rows, &bits);
+                self.write_chunk(emitter, &row, columns, &accumulator);
+            }
         }
         let text = emitter.close();
-        emitter.line(&format!("for (var {name} = 0u; {name} < {rows}u; {name}++) {{"));
-        emitter.block(&text);
-        emitter.line("}");
-        globals
+        emitter.repeat(&name, runs, &text);
     }
 
     /// Stores everything that is made from up to four neighbouring results.
@@ -218,6 +218,22 @@ impl Results<'_> {
             }
         }
     }
+}
+
+/// The value whose number has these bits, lowest first.
+fn pick(emitter: &mut Emitter<'_>, mut values: Vec<String>, bits: &[String]) -> String {
+    for bit in bits {
+        let halved = values.chunks(2).map(|pair| match pair {
+            [even, odd] => {
+                let name = emitter.name("p");
+                emitter.line(&format!("let {name} = select({even}, {odd}, {bit});"));
+                name
+            }
+            _ => pair.concat(),
+        });
+        values = halved.collect();
+    }
+    values.concat()
 }
 
 fn write_if<'c>(

@@ -73,6 +73,7 @@ pub(super) fn write(
         rows,
     };
     emitter.wide_loads = lanes == 4 || row_lanes == 4;
+    emitter.compact = shaping.compact;
     this.write(emitter, shaping)
 }
 
@@ -219,8 +220,11 @@ impl Rows<'_> {
             .collect();
         body(emitter, &positions);
         let text = emitter.close();
-        let (start, step) = if self.threads > 1 { ("lid", self.threads) } else { ("0u", 1) };
-        emitter.line(&format!("for (var {name} = {start}; {name} < {steps}u; {name} += {step}u) {{"));
+        if self.threads == 1 {
+            return emitter.repeat(&name, steps, &text);
+        }
+        let step = self.threads;
+        emitter.line(&format!("for (var {name} = lid; {name} < {steps}u; {name} += {step}u) {{"));
         emitter.block(&text);
         emitter.line("}");
     }

@@ -55,8 +55,8 @@ const ENOUGH_TASKS: usize = 16;
 const LARGEST: usize = 1152;
 /// The most iterations of the loop: llvmpipe ends an invocation silently after 65,535 in all.
 const ITERATIONS: usize = 60_000;
-/// Bytes of workgroup memory that WebGPU guarantees.
-const WORKGROUP_MEMORY: usize = 16 << 10;
+/// The most accumulators of a lane.
+const MOST: usize = 512;
 /// Accumulators that stay in registers.
 const REGISTERS: usize = 24;
 /// Rows that a tile may have.
@@ -103,7 +103,7 @@ impl Cut {
             && (self.rows_per_lane == 1 || self.rows == lanes * self.rows_per_lane)
             && (self.rows == 1 || self.operations() <= LARGEST)
             && k / self.inner <= ITERATIONS
-            && 4 * lanes * self.rows * self.columns <= WORKGROUP_MEMORY
+            && self.rows * self.columns <= MOST
     }
 
     fn cost(&self, product: &Product, lanes: usize, loads: usize, behind: usize) -> Cost {
@@ -134,6 +134,7 @@ pub(super) fn write(
     size: u32,
 ) -> Body {
     emitter.wide_loads = true;
+    emitter.compact = shaping.compact;
     let size = size as usize;
     let k = product.inner.len();
     let cut = shaping.cut.filter(|cut| cut.inner <= k.max(1) && cut.is_sensible(product, size));
@@ -150,10 +151,10 @@ pub(super) fn write(
         batch: &tile.batch,
         first_row: tile.row.times(cut.rows as i64),
         columns: &tile.columns,
-        workgroup: size,
     };
-    let globals = results.write(emitter, &accumulators);
-    Body { text: emitter.finish(), globals, workgroup: size as u32, groups: tasks as u64, subgroup: true }
+    results.write(emitter, &accumulators);
+    let (text, workgroup) = (emitter.finish(), size as u32);
+    Body { text, globals: String::new(), workgroup, groups: tasks as u64, subgroup: true }
 }
 
 /// The cheapest of all sensible cuts, compiling included.
@@ -340,9 +341,7 @@ impl Tile {
             let inner: Vec<_> = (0..self.cut.inner).map(|u| self.inner(emitter, product, &s, u)).collect();
             self.step(emitter, product, &inner, &names);
             let text = emitter.close();
-            emitter.line(&format!("for (var {name} = 0u; {name} < {steps}u; {name}++) {{"));
-            emitter.block(&text);
-            emitter.line("}");
+            emitter.repeat(&name, steps, &text);
         }
         if rest > 0 {
             let at = |u| Index::constant(k - rest + u);

@@ -6,6 +6,8 @@ use std::ops::Range;
 use wgrad_core::simplify::simplify;
 use wgrad_core::{DType, Graph, Mode, NodeId, Op, Recording, Tensor, Var};
 
+#[cfg(not(target_family = "wasm"))]
+use crate::ahead;
 use crate::codegen::{self, Source};
 use crate::device::Gpu;
 use crate::error::Error;
@@ -156,9 +158,13 @@ impl Compiler {
         let sources = parallel::map(&plan.steps, generate).into_iter().collect::<Result<Vec<Source>, _>>()?;
         let pipeline = |source: &Source| gpu.pipeline(&source.wgsl, source.bindings.len(), source.checked);
         let mut seen = HashSet::new();
-        let kernels: Vec<&Source> = sources.iter().filter(|source| seen.insert(&source.wgsl)).collect();
+        let kernels =
+            sources.iter().filter(|source| seen.insert(&source.wgsl) && !gpu.has_pipeline(&source.wgsl));
+        let kernels: Vec<&Source> = kernels.collect();
         parallel::map(&kernels, |source| pipeline(source)).into_iter().collect::<Result<Vec<_>, _>>()?;
         gpu.save_pipelines();
+        #[cfg(not(target_family = "wasm"))]
+        ahead::compile(gpu, &kernels);
         let dispatch = |source: &Source| {
             let pipeline = pipeline(source)?;
             Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })

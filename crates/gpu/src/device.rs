@@ -77,6 +77,8 @@ pub(crate) struct Pipeline {
 pub(crate) struct Inner {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
+    /// What the device was opened from, if it was opened here.
+    adapter: Option<wgpu::Adapter>,
     pub(crate) info: AdapterInfo,
     pub(crate) options: Options,
     pub(crate) count: Count,
@@ -177,9 +179,25 @@ impl Gpu {
         let device = adapter.request_device(&descriptor).await;
         let (device, queue) = device
             .map_err(|error| Error::NoDevice { adapter: info.name.clone(), message: error.to_string() })?;
-        let gpu = Self::open(device, queue, info, options);
+        let gpu = Self::open(device, queue, Some(adapter.clone()), info, options);
         gpu.check()?;
         Ok(gpu)
+    }
+
+    /// Another device of the same adapter, where the adapter is known.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn sibling(&self) -> Option<Self> {
+        let (this, adapter) = (&self.inner, self.inner.adapter.as_ref()?);
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgrad, compiling"),
+            required_features: this.device.features(),
+            required_limits: this.device.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
+        let (disk_cache, tuning) = (DiskCache::Off, Tuning::Off);
+        let options = Options { disk_cache, tuning, ..this.options.clone() };
+        Some(Self::open(device, queue, None, this.info.clone(), options))
     }
 
     /// Uses a device that the program already has.
@@ -190,7 +208,7 @@ impl Gpu {
     /// [`Gpu::from_wgpu`] with options. A tuning file that cannot be used is an error of the first program.
     pub fn from_wgpu_with(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Self {
         let info = AdapterInfo::of(&device.adapter_info(), device.features(), &device.limits());
-        Self::open(device, queue, info, options)
+        Self::open(device, queue, None, info, options)
     }
 
     /// The adapters of this system.
@@ -199,7 +217,13 @@ impl Gpu {
         pollster::block_on(enumerate(true)).iter().map(describe).collect()
     }
 
-    fn open(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, options: Options) -> Self {
+    fn open(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        adapter: Option<wgpu::Adapter>,
+        info: AdapterInfo,
+        options: Options,
+    ) -> Self {
         let lost = Arc::new(Mutex::new(None));
         let failed = Arc::new(Mutex::new(None));
         let sink = lost.clone();
@@ -211,9 +235,9 @@ impl Gpu {
             lock(&sink).get_or_insert(translate("a command", &error));
         }));
         let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
-        let adapter = device.adapter_info();
-        let one_size = adapter.subgroup_min_size == adapter.subgroup_max_size;
-        let subgroup = (has_subgroups && one_size).then_some(adapter.subgroup_max_size);
+        let sizes = device.adapter_info();
+        let one_size = sizes.subgroup_min_size == sizes.subgroup_max_size;
+        let subgroup = (has_subgroups && one_size).then_some(sizes.subgroup_max_size);
         let on_disk = Pipelines::open(&device, &options.disk_cache);
         let tuning = Found::open(&info, &options).unwrap_or_else(|error| {
             lock(&failed).get_or_insert(error.into());
@@ -225,6 +249,7 @@ impl Gpu {
             tuning,
             device,
             queue,
+            adapter,
             info,
             options,
             count: Count::default(),
@@ -353,6 +378,11 @@ impl Gpu {
             self.inner.device.create_bind_group_layout(&descriptor)
         };
         layouts.entry(bindings).or_insert_with(create).clone()
+    }
+
+    /// Whether the pipeline of a kernel's source exists.
+    pub(crate) fn has_pipeline(&self, wgsl: &str) -> bool {
+        lock(&self.inner.pipelines).contains_key(wgsl)
     }
 
     /// The pipeline of a kernel's source, compiled on first use. What users wrote is checked as it runs, and finds

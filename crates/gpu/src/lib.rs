@@ -6,6 +6,8 @@
 //! way to the device, [`profile`] times kernels.
 
 pub mod adapter;
+#[cfg(not(target_family = "wasm"))]
+mod ahead;
 mod bind;
 pub mod codegen;
 pub mod compile;

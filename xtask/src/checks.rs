@@ -61,6 +61,16 @@ impl Tally {
     }
 }
 
+/// The features whose items are documented. Tests have them all from the examples' dependencies.
+const FEATURES: &str = "wgrad/arrow,wgrad/image,wgrad/tokenizers";
+
+/// The smaller crates as a program that uses one of them gets it: within the workspace, each dependency also has the
+/// features that others ask of it.
+fn alone() -> Result<()> {
+    let packages = ["wgrad-core", "wgrad-weights", "wgrad-nn", "wgrad-optim", "wgrad-data"];
+    packages.into_iter().try_for_each(|package| run(&mut cargo(["check", "--package", package])))
+}
+
 /// Everything that must pass before a merge, the quickest first.
 pub(crate) fn ci() -> Result<()> {
     ensure_component("fmt", "rustfmt")?;
@@ -68,7 +78,9 @@ pub(crate) fn ci() -> Result<()> {
     run(&mut cargo(["fmt", "--all", "--check"]))?;
     format_of_operations()?;
     run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    run(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    let doc = ["doc", "--workspace", "--no-deps", "--features", FEATURES];
+    run(cargo(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    alone()?;
     test(&[])?;
     run(&mut cargo(["build", "--release", "--examples"]))?;
     demo()

@@ -6,6 +6,9 @@ use wgrad_core::{DType, NodeId};
 use super::emit::Emitter;
 use crate::plan::index::Index;
 
+/// An axis of the result that is no longer than this does not keep the lanes of a tile busy.
+const NARROWEST: usize = 3;
+
 /// A contraction with its labels sorted into four composite axes.
 pub(super) struct Product {
     pub(super) node: NodeId,
@@ -39,8 +42,9 @@ impl Product {
         let node = recording.node(id);
         let (a, b) = (&recording.node(node.inputs[0]).spec, &recording.node(node.inputs[1]).spec);
         let extent = |label: u8| op.extent(label, a, b);
-        // Neighbours in the result are columns, so that they are read and written together.
-        let innermost = op.out.iter().rev().copied().find(|&label| extent(label) > 1);
+        // Neighbours in the result are columns, so that they are read and written together, unless they are too few.
+        let wider_than = |least| op.out.iter().rev().copied().find(|&label| extent(label) > least);
+        let innermost = wider_than(NARROWEST).or_else(|| wider_than(1));
         let swap = innermost.is_some_and(|label| op.a.contains(&label) && !op.b.contains(&label));
         let (mut operands, mut labels) = ([node.inputs[0], node.inputs[1]], [op.a.clone(), op.b.clone()]);
         if swap {

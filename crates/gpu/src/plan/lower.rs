@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use wgrad_core::ops::{
-    AttentionPart, Contract, Detach, Offer, Pad, Pass, Reduce, ReduceKind, ScatterAdd, Wgsl,
+    AttentionPart, Contract, Detach, Offer, Pad, Pass, Reduce, ReduceKind, ScatterAdd, Unslide, Wgsl,
 };
 use wgrad_core::{DType, Graph, Node, NodeId, Op, Recording, Shape, Tensor, TensorSpec};
 
@@ -201,8 +201,10 @@ fn arg_max(x: &Tensor, axis: usize, grain: Grain) -> Tensor {
 }
 
 /// The gradient of a convolution's input, as one contraction: summing over the taps of an unslid product
-/// is contracting with the unslid operand, which needs no tensor of all windows. With larger strides most of
-/// the unslid operand would be zeros, so there the product of all windows is stored.
+/// is contracting with the unslid operand, which needs no tensor of all windows.
+///
+/// With a stride s, most of the unslid operand would be zeros. Position q·s + r is reached by every s-th tap only, so
+/// there the other operand's taps are dealt out to the s places r, beside which the unslid operand moves by one.
 fn transposed_convolution(
     recording: &Recording,
     sum: &Node,
@@ -216,7 +218,7 @@ fn transposed_convolution(
     let Op::Contract(op) = &product.op else { return None };
     let (rank, d) = (unslid.spec.shape.rank(), unslide.window.rank());
     let lead = rank - 2 * d;
-    if *axes != (lead + d..rank).collect::<Vec<_>>() || unslide.window.stride.iter().any(|&s| s != 1) {
+    if *axes != (lead + d..rank).collect::<Vec<_>>() {
         return None;
     }
     let (moved, taps) = (&op.out[lead..lead + d], &op.out[lead + d..]);
@@ -233,14 +235,74 @@ fn transposed_convolution(
     let order = rest.iter().chain(moved);
     let order = order.map(|label| slid.iter().position(|l| l == label).map(|at| at as isize));
     let ordered = operand.permute(&order.collect::<Option<Vec<isize>>>()?);
+    let dealt = deal(unslide, &ordered.shape()[rest.len()..])?;
     let shape = ordered.shape();
     let aligned = ordered.reshape([&shape[..], &vec![1; d]].concat());
-    let repeated = aligned.expand([&shape[..], &unslide.window.size].concat());
-    let windows = operand.graph().record(unslide.clone(), &[&repeated]);
-    let labels = [&rest[..], moved, taps].concat();
-    let op = Contract { a: labels, b: other.clone(), out: op.out[..lead + d].to_vec() };
-    let gradient = contract(&windows, &renamed[product.inputs[1 - side].index()], &op, grain);
+    let repeated = aligned.expand([&shape[..], &dealt.unslide.window.size].concat());
+    let windows = operand.graph().record(dealt.unslide.clone(), &[&repeated]);
+    let (mut kernel, mut labels) = (renamed[product.inputs[1 - side].index()].clone(), other.clone());
+    let mut out = op.out[..lead].to_vec();
+    let mut fresh = (0..=u8::MAX).filter(|label| !op.a.contains(label) && !op.b.contains(label));
+    for (axis, (&position, tap)) in moved.iter().zip(taps).enumerate() {
+        out.push(position);
+        let stride = unslide.window.stride[axis];
+        if stride == 1 {
+            continue;
+        }
+        let (at, place) = (labels.iter().position(|label| label == tap)?, fresh.next()?);
+        let (before, steps) = (dealt.before[axis], dealt.unslide.window.size[axis]);
+        let mut padding = vec![(0, 0); kernel.rank()];
+        padding[at] = (before, steps * stride - before - unslide.window.size[axis]);
+        let mut shape = kernel.shape().to_vec();
+        shape.splice(at..=at, [steps, stride]);
+        kernel = kernel.pad(&padding, 0.0).reshape(shape);
+        labels.insert(at + 1, place);
+        out.push(place);
+    }
+    let op = Contract { a: [&rest[..], moved, taps].concat(), b: labels, out };
+    let mut gradient = contract(&windows, &kernel, &op, grain);
+    let shape = gradient.shape();
+    let mut whole = shape[..lead].to_vec();
+    whole.extend((0..d).map(|axis| dealt.unslide.input[axis] * unslide.window.stride[axis]));
+    gradient = gradient.reshape(whole);
+    for axis in 0..d {
+        gradient = gradient.slice((lead + axis) as isize, 0..unslide.input[axis]);
+    }
     Some(gradient.reshape(&sum.spec.shape))
+}
+
+/// A window whose taps are dealt out to the places that a stride leaves between its positions.
+struct Dealt {
+    /// The window of every s-th tap over positions divided by s.
+    unslide: Unslide,
+    /// Zeros before the first tap along each axis.
+    before: Vec<usize>,
+}
+
+/// With padding p before, position x = q·s + r meets tap k of window o where x + p = o·s + k. With h = ⌈p / s⌉ that is
+/// o = q + h − j and k = r + j·s − (h·s − p).
+fn deal(unslide: &Unslide, windows: &[usize]) -> Option<Dealt> {
+    let (mut dealt, mut before) = (unslide.clone(), vec![]);
+    for axis in 0..unslide.window.rank() {
+        let stride = unslide.window.stride[axis];
+        let window = &mut dealt.window;
+        before.push(0);
+        if stride == 1 {
+            continue;
+        }
+        // A window smaller than its stride gives a product no larger than the input: that may be stored.
+        if window.dilation[axis] != 1 || window.size[axis] < stride {
+            return None;
+        }
+        let shift = window.padding[axis].0.div_ceil(stride);
+        before[axis] = shift * stride - window.padding[axis].0;
+        let steps = (before[axis] + window.size[axis]).div_ceil(stride);
+        let positions = unslide.input[axis].div_ceil(stride);
+        let after = (windows[axis] + steps).checked_sub(1 + positions + shift)?;
+        (window.size[axis], window.stride[axis], window.padding[axis]) = (steps, 1, (shift, after));
+        dealt.input[axis] = positions;
+    }
+    Some(Dealt { unslide: dealt, before })
 }
 
 /// Every result position sums the operand elements whose index names it.

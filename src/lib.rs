@@ -46,8 +46,8 @@ pub mod prelude {
         Schedule, SequentialLr, Sgd, StepLr, Warmup, clip_grad_norm, clip_grad_value,
     };
     pub use wgrad_train::{
-        Average, Checkpoint, Checkpoints, Confusion, ConfusionMatrix, Ending, Metric, Objective, Patience,
-        Progress, Report, TensorBoard, Trainer,
+        Average, Checkpoint, Checkpoints, Combine, Confusion, ConfusionMatrix, Ending, Metric, Objective,
+        Patience, Progress, Report, TensorBoard, Trainer,
     };
     pub use wgrad_weights::{LoadReport, Weights, WeightsError};
 }

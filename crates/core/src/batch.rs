@@ -4,7 +4,12 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::{Array, Element, Shape, TensorSpec};
+use crate::{Array, DType, Element, Graph, Shape, Tensor, TensorSpec};
+
+/// The field of a batch that says how many of its records count, and how many there are: u32 \[2\]. Loaders fill
+/// it in; of a batch in ordinary memory without it, everything counts. A program that asks for neither [`Graph::records`] nor
+/// [`Graph::counted`] has no such input.
+pub const RECORDS: &str = "wgrad.records";
 
 /// A named part of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +143,31 @@ impl BatchAllocator for HostAllocator {
     }
 }
 
+impl Graph {
+    /// How many records of the batch count, f32: all but those that pad it.
+    #[track_caller]
+    pub fn records(&self) -> Tensor {
+        self.input(RECORDS, [2], DType::U32).select_index(0, 0).cast(DType::F32)
+    }
+
+    /// Which of `rows` rows count, bool: those of records that do not pad the batch. A record may have several
+    /// rows, in order, as where batch and time are flattened.
+    ///
+    /// ```
+    /// use wgrad_core::{F32, Graph, Mode, batch::Batch};
+    /// let g = Graph::new(Mode::Eval);
+    /// let error = g.input("error", [8], F32).abs();
+    /// let largest = g.counted(8).select(&error, &error.zeros_like()).max(0);
+    /// ```
+    #[track_caller]
+    pub fn counted(&self, rows: usize) -> Tensor {
+        let field = self.input(RECORDS, [2], DType::U32);
+        let [counted, records] = [0, 1].map(|at| field.select_index(0, at));
+        let each = self.scalar(rows as f64, DType::U32) / records;
+        self.iota([rows], 0, DType::U32).lt(counted * each)
+    }
+}
+
 /// Values for the inputs of one run of a program.
 pub struct Batch {
     /// Where the fields lie.
@@ -166,16 +196,17 @@ impl Batch {
         if spec.shape.numel() != values.len() {
             spec.shape = [values.len()].into();
         }
+        let before = self.layout.bytes();
         let layout = (*self.layout).clone().field(name, spec);
         let bytes = match self.memory.into_any().downcast::<HostMemory>() {
-            Ok(memory) => {
+            Ok(memory) if memory.0.len() == before => {
                 let mut bytes = memory.0;
                 bytes.extend_from_slice(bytemuck::cast_slice(values));
                 bytes.resize(layout.bytes(), 0);
                 bytes
             }
             // Shorter than the layout says: that is what gets refused.
-            Err(_) => vec![],
+            _ => vec![],
         };
         Self { layout: Arc::new(layout), memory: Box::new(HostMemory(bytes)) }
     }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use wgrad_core::batch::{Batch, BatchAllocator, BatchMemory, Layout};
+use wgrad_core::batch::{Batch, BatchAllocator, BatchMemory, Layout, RECORDS};
 
 use crate::record::Visit;
 use crate::watch::Watch;
@@ -26,6 +26,8 @@ type Filled = Result<Batch, DataError>;
 pub(crate) struct Plan {
     pub(crate) data: Arc<dyn Dataset>,
     pub(crate) allocator: Arc<dyn BatchAllocator>,
+    /// The dataset's fields, and the whole batch, which begins with them.
+    pub(crate) fields: Layout,
     pub(crate) layout: Arc<Layout>,
     pub(crate) order: Vec<usize>,
     pub(crate) seed: u64,
@@ -43,9 +45,15 @@ impl Plan {
     }
 
     fn fill(&self, batch: usize, mut memory: Box<dyn BatchMemory>) -> Filled {
-        let mut sink = Record::new(&self.layout, &mut *memory);
+        let first = batch * self.batch_size;
+        if let Some(field) = self.layout.get(RECORDS) {
+            let counted = self.order.len().saturating_sub(first).min(self.batch_size);
+            let counts = [counted, self.batch_size].map(|records| records as u32);
+            memory.write(field.offset, bytemuck::cast_slice(&counts))?;
+        }
+        let mut sink = Record::new(&self.fields, &mut *memory);
         for slot in 0..self.batch_size {
-            self.write(batch * self.batch_size + slot, slot, &mut sink)?;
+            self.write(first + slot, slot, &mut sink)?;
         }
         Ok(Batch { layout: self.layout.clone(), memory })
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wgrad_core::TensorSpec;
-use wgrad_core::batch::{BatchAllocator, HostAllocator, Layout};
+use wgrad_core::batch::{BatchAllocator, HostAllocator, Layout, RECORDS};
+use wgrad_core::{TensorSpec, U32};
 
 use crate::epoch::Plan;
 use crate::sampler::{InOrder, Shuffled};
@@ -93,7 +93,7 @@ impl Loader {
 
     /// Fills an incomplete last batch up with records from the start of the epoch's order, again and
     /// again if need be. [`Loader::records`] tells how many of a batch's records are not repeats; they
-    /// come first. This is the default.
+    /// come first, and metrics count no others. This is the default.
     pub fn pad_last(mut self) -> Self {
         self.drop_last = false;
         self
@@ -160,7 +160,7 @@ impl Loader {
         self.watch.stalled()
     }
 
-    /// Where the fields lie in each batch.
+    /// Where the fields lie in each batch. Behind them it has [`RECORDS`].
     pub fn layout(&self) -> Layout {
         self.data.fields().into_iter().fold(Layout::new(), |layout, (name, spec)| {
             let shape = std::iter::once(self.batch_size).chain(spec.shape.iter().copied());
@@ -190,10 +190,12 @@ impl Loader {
             let field = "the sampler's order".into();
             return Err(DataError::Count { field, expected: self.visited(), got: order.len() });
         }
+        let fields = self.layout();
         Ok(Plan {
             data: self.data.clone(),
             allocator: self.allocator.clone(),
-            layout: Arc::new(self.layout()),
+            layout: Arc::new(fields.clone().field(RECORDS, TensorSpec::new(U32, [2]))),
+            fields,
             order,
             seed: self.seed,
             epoch,

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use wgrad_core::batch::{Batch, BatchAllocator, BatchError, BatchMemory, HostMemory, Layout};
+use wgrad_core::batch::{Batch, BatchAllocator, BatchError, BatchMemory, HostMemory, Layout, RECORDS};
 use wgrad_core::{F32, TensorSpec, U32};
 use wgrad_data::{DataError, Dataset, Loader, Record, Subset, TensorDataset, digits};
 
@@ -102,6 +102,10 @@ fn last_batch_is_padded_from_the_start_or_dropped() {
     let loader = Loader::new(Numbers::new(7), 3).pad_last();
     assert_eq!(epoch(&loader, 0), [[0, 1, 2], [3, 4, 5], [6, 0, 1]]);
     assert_eq!([0, 1, 2, 3].map(|batch| loader.records(batch)), [3, 3, 1, 0]);
+    let counted = |loader: &Loader| -> Vec<_> {
+        loader.epoch(0).map(|batch| values(&batch.unwrap(), RECORDS)).collect()
+    };
+    assert_eq!(counted(&loader), [[3.0, 3.0], [3.0, 3.0], [1.0, 3.0]]);
     let shuffled = epoch(&loader.clone().shuffle(1), 0);
     assert_eq!(shuffled[2][1..], shuffled[0][..2]);
     let dropped = loader.drop_last();
@@ -109,6 +113,7 @@ fn last_batch_is_padded_from_the_start_or_dropped() {
     assert_eq!(dropped.batches().unwrap(), 2);
     let tiny = Loader::new(Numbers::new(2), 5);
     assert_eq!(epoch(&tiny, 0), [[0, 1, 0, 1, 0]]);
+    assert_eq!(counted(&tiny), [[2.0, 5.0]]);
 }
 
 /// The only item must be an error.

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use wgrad_core::batch::{Batch, BatchAllocator, Layout};
-use wgrad_core::{Array, Node, NodeId, Op, Recording, Tensor, TensorSpec};
+use wgrad_core::batch::{Batch, BatchAllocator, Layout, RECORDS};
+use wgrad_core::{Array, Node, NodeId, Op, Recording, Tensor, TensorSpec, U32};
 
 use crate::codegen::{Bound, Source};
 use crate::compile::Compiler;
@@ -27,6 +27,8 @@ pub struct Stats {
     pub flops: u64,
     /// Bytes that kernels read and write in a run, each tensor counted once per kernel.
     pub bytes: u64,
+    /// Bytes that a run hands back to the host: its outputs and probes.
+    pub read_back: u64,
     /// What a memory budget costs; also counted in `dispatches` and `bytes`.
     pub recomputed: Option<Recomputed>,
 }
@@ -146,6 +148,8 @@ impl Gpu {
         }
         let bounds =
             recorded.recording.bounds.iter().map(|(name, bound)| (name.to_string(), *bound)).collect();
+        // Loaders' batches say how many of their records count, whether or not the program asks.
+        let layout = layout.field(RECORDS, TensorSpec::new(U32, [2]));
         let ring = Arc::new(Ring::new(self, layout.bytes(), bounds)?);
         let mut offset = 0;
         let mut results = vec![];
@@ -165,6 +169,7 @@ impl Gpu {
             lower_bound: plan.lower_bound,
             flops: plan.flops(),
             bytes: plan.kernels.iter().map(|kernel| plan.kernel_bytes(kernel)).sum(),
+            read_back: offset,
             recomputed: plan.recomputed,
         };
         let pieces: Vec<_> = constants.iter().map(|(offset, bytes)| (*offset, bytes.as_slice())).collect();

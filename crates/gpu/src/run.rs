@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use wgrad_core::Array;
-use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout};
+use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout, RECORDS};
 
 use crate::device::{Gpu, lock};
 use crate::error::Error;
@@ -105,6 +105,12 @@ impl Program {
             return Err(Error::OtherDevice { program, state });
         }
         let groups = self.bind_groups(state)?;
+        // Of a batch that does not say which of its records count, all do.
+        let lacks = |(name, _): &(Arc<str>, _)| &**name == RECORDS && batch.layout.get(name).is_none();
+        let batch = match this.inputs.iter().any(lacks) && batch.memory.as_any().is::<HostMemory>() {
+            true => batch.with(RECORDS, [2], &[1u32, 1]),
+            false => batch,
+        };
         self.check_batch(&batch.layout)?;
         let layout = batch.layout.clone();
         // The slot first: a sealed buffer that is not submitted would be missing in the ring.

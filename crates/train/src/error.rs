@@ -3,7 +3,6 @@
 use wgrad_data::DataError;
 use wgrad_gpu::NonFinite;
 
-use crate::chart::ChartError;
 use crate::{CheckpointError, LogError};
 
 /// An error of [`Trainer::fit`](crate::Trainer::fit).
@@ -15,10 +14,7 @@ pub enum TrainError {
     /// Records could not be loaded.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The chart could not be written.
-    #[error(transparent)]
-    Chart(#[from] ChartError),
-    /// A log could not be opened.
+    /// A log, the page or the chart could not be opened.
     #[error(transparent)]
     Log(#[from] LogError),
     /// A checkpoint could not be written, or resumed from.

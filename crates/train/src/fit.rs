@@ -10,10 +10,11 @@ use wgrad_gpu::{Program, State, Stats};
 use wgrad_nn::Summary;
 
 use crate::length::Length;
+use crate::log::check_writable;
 use crate::plateau::Plateau;
 use crate::programs::Recipe;
 use crate::run::Run;
-use crate::{Objective, Progress, Report, Settings, TrainError, Trainer, chart, page};
+use crate::{Objective, Progress, Report, Settings, TrainError, Trainer, chart};
 
 impl Trainer {
     /// Trains from freshly initialized variables, or from a checkpoint, and evaluates on the whole test set
@@ -96,12 +97,10 @@ impl Trainer {
         };
         let progress = Progress { settings, ..Progress::default() };
         let mut report = Run::begin(self, &recipe, programs, state, progress, start.elapsed())?.finish()?;
-        if let Some(path) = &self.chart {
-            chart::write(&report.history, path)?;
-        }
-        if let Some(Err(error)) = self.page.as_ref().map(|path| report.html(path)) {
-            report.unlogged.push(error);
-        }
+        let chart = self.chart.as_ref().map(|path| chart::write(&report.history, path));
+        report.unlogged.extend(chart.and_then(Result::err));
+        let page = self.page.as_ref().map(|path| report.html(path));
+        report.unlogged.extend(page.and_then(Result::err));
         Ok(report)
     }
 
@@ -144,7 +143,7 @@ impl Trainer {
             return Err(TrainError::Unlike { train: list(&fields), test: list(&first_test.fields()) });
         }
         self.chart.as_deref().map_or(Ok(()), chart::check)?;
-        self.page.as_deref().map_or(Ok(()), page::check)?;
+        self.page.as_deref().map_or(Ok(()), check_writable)?;
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints, Found, Progress, 
 pub use error::TrainError;
 pub use history::{EpochReport, History, Scores};
 pub use log::{LogError, LogProblem, TensorBoard};
-pub use metrics::{Average, Confusion, ConfusionMatrix, Metric, Total};
+pub use metrics::{Average, Combine, Confusion, ConfusionMatrix, Metric, Total};
 pub use objective::Objective;
 pub use profile::Profile;
 pub use report::{Report, Timing};

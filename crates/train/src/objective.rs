@@ -1,6 +1,6 @@
 //! What is minimized, and what is measured beside it.
 
-use wgrad_core::Tensor;
+use wgrad_core::{Mode, Tensor};
 
 use crate::metrics::{Finish, Rule, matrix};
 use crate::{Confusion, ConfusionMatrix, Metric, Total};
@@ -58,7 +58,7 @@ impl Objective {
     }
 
     /// Keeps the confusion matrix of each evaluation: the last is in the
-    /// [`Report`](crate::Report::confusion).
+    /// [`Report`](crate::Report::confusion). It is computed in evaluations alone.
     pub fn confusion(mut self, confusion: &Confusion) -> Self {
         self.confusion = Some(confusion.clone());
         self
@@ -77,25 +77,26 @@ impl Objective {
     /// What a program must return, and what follows from it. Fails where a metric has no row for each record.
     pub(crate) fn measures(&self, batch_size: usize) -> (Vec<Tensor>, Measures) {
         let mut outputs = vec![self.loss.clone()];
-        let mut measures = Measures { rules: vec![Rule::Mean], metrics: vec![], confusion: None };
-        let mut total = |name: &str, values: &Tensor, rule: &Rule| {
-            if matches!(rule, Rule::Rows(_)) && !values.dim(0).is_multiple_of(batch_size) {
+        let mut measures = Measures { rules: vec![], metrics: vec![], confusion: None };
+        let mut total = |name: &str, metric: &Metric| {
+            let Metric { values, rows, rule, .. } = metric;
+            if let Some(rows) = rows.as_ref().filter(|rows| !rows.dim(0).is_multiple_of(batch_size)) {
                 let message =
-                    format!("`{name}` needs a row for each of {batch_size} records, got {}", values.spec());
-                values.graph().located(values.location(), || values.fail("metric", message));
+                    format!("`{name}` needs a row for each of {batch_size} records, got {}", rows.spec());
+                rows.graph().located(rows.location(), || rows.fail("metric", message));
             }
-            let is_this = |at: &usize| outputs[*at].id() == values.id() && measures.rules[*at].is(rule);
-            (1..outputs.len()).find(is_this).unwrap_or_else(|| {
+            let is_this = |at: &usize| outputs[at + 1].id() == values.id() && measures.rules[*at].is(rule);
+            (0..measures.rules.len()).find(is_this).unwrap_or_else(|| {
                 outputs.push(values.clone());
                 measures.rules.push(rule.clone());
-                outputs.len() - 1
+                measures.rules.len() - 1
             })
         };
-        let metrics: Vec<_> = self.metrics.iter().map(|(name, m)| total(name, &m.values, &m.rule)).collect();
-        let confusion = self.confusion.as_ref().map(|confusion| {
-            let Confusion { values, rule, classes } = confusion;
-            (total("confusion matrix", values, rule), *classes)
-        });
+        let metrics: Vec<_> = self.metrics.iter().map(|(name, metric)| total(name, metric)).collect();
+        // Of a training no matrix is reported, so none is counted.
+        let confusion = self.confusion.as_ref().filter(|_| self.loss.graph().mode() == Mode::Eval);
+        let confusion =
+            confusion.map(|confusion| (total("confusion matrix", &confusion.matrix), confusion.classes));
         let finish = self.metrics.iter().zip(metrics);
         measures.metrics = finish.map(|((name, m), at)| (name.clone(), at, m.finish.clone())).collect();
         measures.confusion = confusion;
@@ -109,10 +110,11 @@ impl From<Tensor> for Objective {
     }
 }
 
-/// How the outputs of a program become totals, and those become scores. Several metrics may share a total.
+/// How the outputs of a program behind the loss become totals, and those become scores. Several metrics may share
+/// a total.
 #[derive(Clone)]
 pub(crate) struct Measures {
-    /// One for each output: the loss first.
+    /// One for each output behind the loss.
     pub(crate) rules: Vec<Rule>,
     /// Name, number of the total, and what follows from it.
     metrics: Vec<(String, usize, Finish)>,
@@ -132,6 +134,6 @@ impl Measures {
 
     pub(crate) fn confusion(&self, totals: &[Total]) -> Option<ConfusionMatrix> {
         let (at, classes) = self.confusion?;
-        matrix(classes, &totals[at])
+        matrix(classes, &totals[at].values)
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use wgrad_data::Loader;
 use wgrad_gpu::{Outputs, Program, State};
 
-use crate::metrics::Rule;
 use crate::objective::Measures;
 use crate::{ConfusionMatrix, Scores, Total, TrainError};
 
@@ -20,7 +19,6 @@ pub(crate) struct Pass {
     pub(crate) loader: Loader,
     /// How its outputs become scores.
     pub(crate) measures: Arc<Measures>,
-    pub(crate) batch_size: usize,
 }
 
 impl Pass {
@@ -37,6 +35,7 @@ impl Pass {
 /// Totals of loss and metrics, and the steps whose share is still to come.
 pub(crate) struct Tally {
     measures: Arc<Measures>,
+    /// The loss first: the sum over the records, and their number.
     pub(crate) totals: Vec<Total>,
     under_way: VecDeque<UnderWay>,
 }
@@ -44,22 +43,22 @@ pub(crate) struct Tally {
 struct UnderWay {
     outputs: Outputs,
     measures: Arc<Measures>,
-    /// How many records of the batch are not repeats, and how many there are.
+    /// How many records of the batch do not pad it.
     records: usize,
-    batch_size: usize,
 }
 
 impl Tally {
     /// Totals of what is measured; those of an earlier part, where there was one.
     pub(crate) fn new(measures: &Arc<Measures>, mut totals: Vec<Total>) -> Self {
-        totals.resize(measures.rules.len(), Total::default());
+        totals.resize(1 + measures.rules.len(), Total::default());
+        totals[0].values.resize(2, 0.0);
         Self { measures: measures.clone(), totals, under_way: VecDeque::new() }
     }
 
     /// Takes note of a step under way: a pass's batch of a number.
     pub(crate) fn push(&mut self, pass: &Pass, outputs: Outputs, index: usize) {
         let (measures, records) = (pass.measures.clone(), pass.loader.records(index));
-        self.under_way.push_back(UnderWay { outputs, measures, records, batch_size: pass.batch_size });
+        self.under_way.push_back(UnderWay { outputs, measures, records });
     }
 
     /// Adds what has arrived, and waits where too much is under way. `observe` sees each step's loss.
@@ -90,35 +89,32 @@ impl Tally {
         &mut self,
         observe: &mut impl FnMut(f64, &Outputs) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
-        let Some(UnderWay { outputs, measures, records, batch_size }) = self.under_way.pop_front() else {
+        let Some(UnderWay { outputs, measures, records }) = self.under_way.pop_front() else {
             return Ok(());
         };
-        for (index, (rule, total)) in measures.rules.iter().zip(&mut self.totals).enumerate() {
-            let values = outputs.get(index)?;
-            let rows = match rule {
-                Rule::Mean => records,
-                // A record may have several rows; what pads the batch comes last.
-                Rule::Rows(_) => values.shape().first().map_or(0, |rows| rows * records / batch_size),
-            };
-            rule.add(total, &values, rows);
+        let (loss, metrics) = (outputs.scalar(0)?, &mut self.totals[1..]);
+        for (index, (rule, total)) in measures.rules.iter().zip(metrics).enumerate() {
+            rule.add(&mut total.values, &outputs.get(index + 1)?.data);
         }
-        observe(outputs.scalar(0)?, &outputs)
+        let sums = &mut self.totals[0].values;
+        sums[0] += loss * records as f64;
+        sums[1] += records as f64;
+        observe(loss, &outputs)
     }
 
     /// The number of records so far.
     pub(crate) fn records(&self) -> u64 {
-        self.totals[0].rows
+        self.totals[0].values[1] as u64
     }
 
-    /// Loss and metrics over all records.
+    /// Loss and metrics over all records. The loss is the mean of the batches' losses, weighted by their records.
     pub(crate) fn scores(&self) -> Scores {
-        let loss = &self.totals[0];
-        let sum = loss.values.first().copied().unwrap_or(f64::NAN);
-        Scores { loss: sum / loss.rows as f64, metrics: self.measures.metrics(&self.totals) }
+        let (sums, metrics) = (&self.totals[0].values, &self.totals[1..]);
+        Scores { loss: sums[0] / sums[1], metrics: self.measures.metrics(metrics) }
     }
 
     /// The confusion matrix, where one is measured.
     pub(crate) fn confusion(&self) -> Option<ConfusionMatrix> {
-        self.measures.confusion(&self.totals)
+        self.measures.confusion(&self.totals[1..])
     }
 }

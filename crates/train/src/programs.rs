@@ -121,7 +121,7 @@ impl Recipe<'_> {
             None => loader,
         };
         let measures = measures.ok_or_else(|| Error::Internal("nothing was recorded".into()))?;
-        Ok(Pass { program, loader, measures: Arc::new(measures), batch_size: batch_size(&layout) })
+        Ok(Pass { program, loader, measures: Arc::new(measures) })
     }
 
     /// Records the model, and in training mode what changes it; the outputs, and what they say.

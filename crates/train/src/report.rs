@@ -46,7 +46,7 @@ pub struct Report {
     pub skipped_updates: u64,
     /// Training records that could not be read and were passed over, where the loader does so.
     pub skipped: Vec<DataError>,
-    /// Logs, or a page, that could not be written to their end.
+    /// Logs, and a page or a chart, that could not be written to their end.
     pub unlogged: Vec<LogError>,
     /// The checkpoint that training went on from.
     pub resumed_from: Option<PathBuf>,

@@ -326,7 +326,9 @@ impl Trainer {
         self
     }
 
-    /// Leaves a [`chart`](crate::chart) of loss and metrics, as `.svg` or `.png`.
+    /// Leaves a [`chart`](crate::chart) of loss and metrics, as `.svg` or `.png`. A path that cannot be written is an
+    /// error before training begins; what goes wrong later is told in
+    /// [`Report::unlogged`](crate::Report::unlogged).
     pub fn chart(mut self, path: impl Into<PathBuf>) -> Self {
         self.chart = Some(path.into());
         self

@@ -1,10 +1,13 @@
-//! Charts: files of both kinds, with the curves in them.
+//! Charts: files of both kinds, with the curves in them. One that cannot be written ends no training.
+
+#[path = "net/mod.rs"]
+mod net;
 
 use std::fs;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use wgrad_train::{EpochReport, History, Scores, chart};
+use wgrad_train::{EpochReport, History, LogProblem, Scores, TrainError, chart};
 
 fn history(losses: &[(f64, f64)]) -> History {
     let scores = |loss: f64| Scores { loss, metrics: vec![("accuracy".into(), 1.0 - loss / 3.0)] };
@@ -72,9 +75,37 @@ fn unusual_histories_can_be_drawn() {
 #[test]
 fn problems_are_named() {
     let error = chart::write(&training(), "curves").unwrap_err();
-    assert_eq!(error.to_string(), "chart curves: the name must end in .svg or .png");
+    assert_eq!(error.to_string(), "curves: the name must end in .svg or .png");
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     let error = chart::write(&training(), dir.path().join("file/curves.svg")).unwrap_err();
     assert!(error.to_string().contains("file/curves.svg"), "{error}");
+}
+
+#[test]
+fn a_chart_that_cannot_be_written_is_an_error_before_training() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    for (path, is_io) in [("file/curves.svg", true), ("curves.bmp", false)] {
+        let path = dir.path().join(path);
+        let see = |_: &wgrad_train::StepReport| panic!("nothing may be trained");
+        let error = net::fit(|trainer| trainer.chart(&path).on_step(see)).err().unwrap();
+        let TrainError::Log(error) = error else { panic!("{error}") };
+        assert_eq!(matches!(error.problem, LogProblem::Io(_)), is_io, "{error}");
+        assert_eq!(error.path, path);
+    }
+}
+
+/// The disk is full when the training ends; what was trained is not lost.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_chart_that_fails_in_the_end_is_told() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("curves.svg");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let alone = net::fit(|trainer| trainer).unwrap();
+    let report = net::fit(|trainer| trainer.chart(&path)).unwrap();
+    assert_eq!(net::bits(&report.state), net::bits(&alone.state));
+    assert!(matches!(report.unlogged[..], [ref error] if error.path == path));
+    assert!(report.to_string().contains("curves.svg"), "{report}");
 }

@@ -1,4 +1,4 @@
-//! Metrics: the values of scikit-learn, whatever the batches are.
+//! Metrics: the values of scikit-learn, whatever the batches are, and as many bytes read back for each.
 
 #[path = "net/mod.rs"]
 mod net;
@@ -97,12 +97,14 @@ fn areas_and_perplexities() {
         let scores = x.slice(1, 0..4);
         objective
             .metric("binary", Metric::auroc(&x.select_index(1, 0), &y.eq(1.0)))
-            .metric("classes", Metric::auroc(&scores.softmax(1), y))
+            .metric("exact binary", Metric::auroc_exact(&x.select_index(1, 0), &y.eq(1.0)))
+            .metric("classes", Metric::auroc_exact(&scores.softmax(1), y))
             .metric("perplexity", Metric::perplexity(&scores, y))
             .metric("without 0", Metric::perplexity_ignoring(0, &scores, y))
     };
     let expected = [
         ("binary", 0.515_873_015_873_015_8),
+        ("exact binary", 0.515_873_015_873_015_8),
         ("classes", 0.433_862_433_862_433_8),
         ("perplexity", 4.285_036_409_924_698_5),
         ("without 0", 4.133_190_560_561_392),
@@ -134,8 +136,7 @@ fn regression_as_scikit_learn_has_it() {
     expect(objective, &expected, 1e-7);
 }
 
-/// The matrix of the last evaluation, counted on the host from one cell a record, and on the device where
-/// a record has more labels than the matrix has cells.
+/// The matrix of the last evaluation, of one label a record and of many.
 #[test]
 fn confusion_matrices() {
     let expected = ConfusionMatrix::new(4, vec![2, 0, 1, 4, 2, 3, 3, 1, 4, 1, 1, 1, 0, 0, 0, 0]).unwrap();

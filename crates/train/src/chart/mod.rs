@@ -8,32 +8,17 @@ mod canvas;
 use std::fmt::Display;
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use crate::log::{LogError, LogProblem, check_writable, make_parent};
 use crate::{EpochReport, History, Scores};
 
 const PANEL: (u32, u32) = (560, 420);
 const TRAIN: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 const TEST: RGBColor = RGBColor(0xff, 0x7f, 0x0e);
-
-/// A chart that could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("chart {}: {problem}", path.display())]
-pub struct ChartError {
-    /// Where it should have gone.
-    pub path: PathBuf,
-    /// What was wrong.
-    pub problem: String,
-}
-
-impl ChartError {
-    fn new(path: &Path, problem: impl Display) -> Self {
-        Self { path: path.into(), problem: problem.to_string() }
-    }
-}
 
 /// The formats, known by the extension of the file.
 #[derive(Clone, Copy)]
@@ -43,19 +28,23 @@ enum Format {
 }
 
 impl Format {
-    fn of(path: &Path) -> Result<Self, ChartError> {
+    fn of(path: &Path) -> Result<Self, LogError> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension.to_ascii_lowercase().as_str() {
             "svg" => Ok(Self::Svg),
             "png" => Ok(Self::Png),
-            _ => Err(ChartError::new(path, "the name must end in .svg or .png")),
+            _ => Err(failed(path, "the name must end in .svg or .png")),
         }
     }
 }
 
-/// Checks that a chart could go there, before anything is worth drawing.
-pub(crate) fn check(path: &Path) -> Result<(), ChartError> {
-    Format::of(path).map(|_| ())
+fn failed(path: &Path, problem: impl Display) -> LogError {
+    LogError { path: path.into(), problem: LogProblem::Chart(problem.to_string()) }
+}
+
+/// Checks that a chart can be written there, before anything is worth drawing.
+pub(crate) fn check(path: &Path) -> Result<(), LogError> {
+    Format::of(path).and_then(|_| check_writable(path))
 }
 
 /// Writes the curves of a history to a file whose name ends in `.svg` or `.png`, making its directory
@@ -64,19 +53,17 @@ pub(crate) fn check(path: &Path) -> Result<(), ChartError> {
 /// ```
 /// use wgrad_train::{History, chart};
 /// let error = chart::write(&History::default(), "curves.bmp").unwrap_err();
-/// assert_eq!(error.to_string(), "chart curves.bmp: the name must end in .svg or .png");
+/// assert_eq!(error.to_string(), "curves.bmp: the name must end in .svg or .png");
 /// ```
-pub fn write(history: &History, path: impl AsRef<Path>) -> Result<(), ChartError> {
+pub fn write(history: &History, path: impl AsRef<Path>) -> Result<(), LogError> {
     let path = path.as_ref();
     let size = (PANEL.0 * history.names().len() as u32, PANEL.1);
     let bytes = match Format::of(path)? {
-        Format::Svg => svg(size, history).map_err(|error| ChartError::new(path, error))?,
+        Format::Svg => svg(size, history).map_err(|error| failed(path, error))?,
         Format::Png => canvas::png(size, |canvas| draw(&canvas.into_drawing_area(), history))
-            .map_err(|error| ChartError::new(path, error))?,
+            .map_err(|error| failed(path, error))?,
     };
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let made = directory.map_or(Ok(()), fs::create_dir_all);
-    made.and_then(|()| fs::write(path, bytes)).map_err(|error| ChartError::new(path, error))
+    make_parent(path).and_then(|()| fs::write(path, bytes)).map_err(LogProblem::at(path))
 }
 
 fn svg(size: (u32, u32), history: &History) -> Result<Vec<u8>, impl Display> {

@@ -22,7 +22,7 @@ use crate::{EpochReport, StepReport};
 
 pub use tensorboard::TensorBoard;
 
-/// A log or a page that could not be opened, or not be written to its end.
+/// A log, a page or a chart that could not be opened, or not be written to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct LogError {
@@ -47,6 +47,9 @@ pub enum LogProblem {
         /// Those that the training would write.
         expected: String,
     },
+    /// A chart of no known format, or one that could not be drawn.
+    #[error("{0}")]
+    Chart(String),
 }
 
 impl LogProblem {
@@ -164,6 +167,12 @@ fn now() -> f64 {
 pub(crate) fn make_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.map_or(Ok(()), std::fs::create_dir_all)
+}
+
+/// Checks that a file can be written, before anything is computed; makes it and its directory where needed.
+pub(crate) fn check_writable(path: &Path) -> Result<(), LogError> {
+    let open = || OpenOptions::new().create(true).append(true).open(path);
+    make_parent(path).and_then(|()| open()).map(drop).map_err(LogProblem::at(path))
 }
 
 /// Opens a file to write behind that part of it which `kept` wants to keep, given all of it; behind nothing

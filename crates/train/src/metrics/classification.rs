@@ -1,22 +1,19 @@
-//! Metrics of classifiers: the confusion matrix and what follows from it, top-k accuracy, the area under
-//! the ROC curve.
+//! Metrics of classifiers: the confusion matrix and what follows from it, top-k accuracy.
 
-use std::sync::Arc;
+use wgrad_core::{F32, Tensor, U32};
 
-use wgrad_core::{DType, F32, Tensor, U32};
+use super::classes::ByClass;
+use super::{Average, Combine, ConfusionMatrix, Metric};
 
-use super::auroc::mean_area;
-use super::{Average, ConfusionMatrix, Finish, Metric, Rule, Total};
-
-/// The confusion matrix of a classifier, counted over all records: the accuracy, precisions, recalls and
-/// F1 that follow from it are metrics that share its counts.
+/// The confusion matrix of a classifier, counted over all records, and the accuracy, precisions, recalls and F1
+/// that follow from it.
 ///
-/// The device says for each record which of its cells it belongs to (or, where a record has more labels
-/// than the matrix has cells, how many belong to each), so little is read back.
+/// These four share three counts for each class, which is all they need; the matrix, of classes² counts, is
+/// computed where it is asked for ([`Confusion::value`], [`Objective::confusion`](crate::Objective::confusion)).
 #[derive(Clone, Debug)]
 pub struct Confusion {
-    pub(crate) values: Tensor,
-    pub(crate) rule: Rule,
+    by_class: Metric,
+    pub(crate) matrix: Metric,
     pub(crate) classes: usize,
 }
 
@@ -57,44 +54,44 @@ impl Confusion {
     /// ```
     #[track_caller]
     pub fn of_predictions(classes: usize, predicted: &Tensor, labels: &Tensor, ignored: Option<u32>) -> Self {
-        let cells = classes.saturating_mul(classes);
-        let cell = cell(classes, predicted, labels, ignored);
-        let [records, positions] = [cell.dim(0), cell.numel() / cell.dim(0).max(1)];
-        if positions <= cells {
-            let count = move |counts: &mut Vec<f64>, row: &[f64]| {
-                counts.resize(cells, 0.0);
-                let of = |cell: f64| (cell < cells as f64).then_some(cell as usize);
-                row.iter().filter_map(|&cell| of(cell)).for_each(|cell| counts[cell] += 1.0);
-            };
-            return Self { values: cell, rule: Rule::Rows(Arc::new(count)), classes };
+        let (predicted, labels) = checked(classes, predicted, labels, ignored);
+        if !labels.is_valid() {
+            let broken = Metric::broken(&labels);
+            return Self { by_class: broken.clone(), matrix: broken, classes };
         }
-        let cell = cell.reshape([records, positions]);
-        let ones = cell.graph().ones([records, positions], F32);
-        let values = ones.scatter_add(1, &cell, cells);
-        Self { values, rule: Rule::Rows(Arc::new(super::add_up)), classes }
+        let positions = Positions::new(classes, &predicted, &labels, ignored);
+        let add = |total: &mut Vec<f64>, batch: &[f64]| Combine::Sum.add(total, batch);
+        let counted = |counts: &Tensor, value: fn(&[f64]) -> f64| Metric {
+            rows: Some(labels.clone()),
+            ..Metric::of_batches(counts, add, value)
+        };
+        let [by_class, matrix] = labels.graph().full_precision(|| [positions.by_class(), positions.matrix()]);
+        let by_class = counted(&by_class, |counts| ByClass::of(counts).accuracy());
+        Self { by_class, matrix: counted(&matrix, |_| f64::NAN), classes }
     }
 
     /// The share of positions that were taken for what they are.
     pub fn accuracy(&self) -> Metric {
-        self.value(ConfusionMatrix::accuracy)
+        self.by_class.clone()
     }
 
     /// [`ConfusionMatrix::precision`].
     pub fn precision(&self, average: Average) -> Metric {
-        self.value(move |matrix| matrix.precision(average))
+        self.by_class.finished(move |counts| ByClass::of(counts).precision(average))
     }
 
     /// [`ConfusionMatrix::recall`].
     pub fn recall(&self, average: Average) -> Metric {
-        self.value(move |matrix| matrix.recall(average))
+        self.by_class.finished(move |counts| ByClass::of(counts).recall(average))
     }
 
     /// [`ConfusionMatrix::f1`].
     pub fn f1(&self, average: Average) -> Metric {
-        self.value(move |matrix| matrix.f1(average))
+        self.by_class.finished(move |counts| ByClass::of(counts).f1(average))
     }
 
-    /// Any number that follows from the matrix.
+    /// Any number that follows from the matrix. classes² counts are read back for each batch: 4 MB of a
+    /// thousand classes.
     ///
     /// ```
     /// # use wgrad_core::{F32, Graph, Mode, U32};
@@ -105,8 +102,7 @@ impl Confusion {
     /// ```
     pub fn value(&self, value: impl Fn(&ConfusionMatrix) -> f64 + Send + Sync + 'static) -> Metric {
         let classes = self.classes;
-        let finish = move |total: &Total| matrix(classes, total).map_or(f64::NAN, |matrix| value(&matrix));
-        Metric { values: self.values.clone(), rule: self.rule.clone(), finish: Finish(Arc::new(finish)) }
+        self.matrix.finished(move |counts| matrix(classes, counts).map_or(f64::NAN, |matrix| value(&matrix)))
     }
 
     /// The number of classes.
@@ -116,32 +112,62 @@ impl Confusion {
 }
 
 /// The matrix of what was added up.
-pub(crate) fn matrix(classes: usize, total: &Total) -> Option<ConfusionMatrix> {
-    ConfusionMatrix::new(classes, total.values.iter().map(|&count| count as u64).collect())
+pub(crate) fn matrix(classes: usize, counts: &[f64]) -> Option<ConfusionMatrix> {
+    ConfusionMatrix::new(classes, counts.iter().map(|&count| count as u64).collect())
 }
 
-/// Where in a matrix each position counts: label · classes + prediction, behind its end where it does not.
+/// Finds mistakes in predictions and labels.
 #[track_caller]
-fn cell(classes: usize, predicted: &Tensor, labels: &Tensor, ignored: Option<u32>) -> Tensor {
+fn checked(classes: usize, predicted: &Tensor, labels: &Tensor, ignored: Option<u32>) -> (Tensor, Tensor) {
     if !predicted.is_valid() || !labels.is_valid() {
-        return if predicted.is_valid() { labels.clone() } else { predicted.clone() };
+        let broken = if predicted.is_valid() { labels } else { predicted };
+        return (predicted.clone(), broken.clone());
     }
     let (got, known) = (predicted.spec(), labels.spec());
-    if got.shape != known.shape || [got.dtype, known.dtype] != [U32; 2] || labels.rank() == 0 {
-        return labels.fail("confusion", format!("needs u32 labels {} [n, …], got {known}", got.shape));
+    let problem = if got.shape != known.shape || [got.dtype, known.dtype] != [U32; 2] || labels.rank() == 0 {
+        format!("needs u32 labels {} [n, …], got {known}", got.shape)
+    } else if classes == 0 || classes > u16::MAX as usize {
+        format!("a matrix of {classes} classes; 1 to 65535 are possible")
+    } else {
+        let beyond = ignored.map_or(0, |label| label.saturating_add(1));
+        return (predicted.clone(), labels.require_below(beyond.max(classes as u32)));
+    };
+    (predicted.clone(), labels.fail("confusion", problem))
+}
+
+/// Which class each position has and is taken for, bool \[positions, classes\]; none where it does not count.
+struct Positions {
+    labelled: Tensor,
+    predicted: Tensor,
+}
+
+impl Positions {
+    fn new(classes: usize, predicted: &Tensor, labels: &Tensor, ignored: Option<u32>) -> Self {
+        let graph = labels.graph();
+        let (records, all) = (labels.dim(0), labels.numel());
+        let counted =
+            graph.counted(records).unsqueeze(1).expand([records, all / records.max(1)]).reshape([all]);
+        let flat = labels.reshape([all]);
+        let counted = match ignored {
+            Some(label) => counted.and(&flat.ne(f64::from(label))),
+            None => counted,
+        };
+        let class = graph.iota([all, classes], 1, U32);
+        let is = |values: &Tensor| values.reshape([all, 1]).eq(&class).and(&counted.unsqueeze(1));
+        Self { labelled: is(&flat), predicted: is(predicted) }
     }
-    if classes == 0 || classes > u16::MAX as usize {
-        return labels.fail("confusion", format!("a matrix of {classes} classes; 1 to 65535 are possible"));
+
+    /// How many of each class are right, how many are taken for it, how many belong to it: \[3, classes\].
+    fn by_class(&self) -> Tensor {
+        let right = self.labelled.and(&self.predicted);
+        Tensor::stack(&[&right, &self.predicted, &self.labelled].map(|which| which.cast(F32)).each_ref(), 0)
+            .sum(1)
     }
-    let beyond = ignored.map_or(0, |label| label.saturating_add(1));
-    let labels = labels.require_below(beyond.max(classes as u32));
-    let cell = &labels * classes as f64 + predicted;
-    match ignored {
-        // A label between the classes and the ignored one lies behind the matrix as well.
-        Some(ignored) => {
-            labels.eq(f64::from(ignored)).select(&cell.full_like((classes * classes) as f64), &cell)
-        }
-        None => cell,
+
+    /// How many of each class are taken for each, \[classes, classes\]: a product, since it has every pair of
+    /// classes as a sum over the positions.
+    fn matrix(&self) -> Tensor {
+        self.labelled.cast(F32).einsum(&self.predicted.cast(F32), "nl,np->lp")
     }
 }
 
@@ -173,37 +199,5 @@ impl Metric {
         let behind = scores.lt(&own).or(&scores.eq(&own).and(&class.gt(&labels)));
         let behind = behind.and(&class.ne(&labels)).cast(F32).sum(1);
         Self::mean(&behind.ge((classes - k) as f64).cast(F32))
-    }
-
-    /// The area under the receiver operating characteristic: the share of pairs of a positive and a
-    /// negative record in which the positive has the higher score, ties counting half (Mann and Whitney,
-    /// 1947). Exact: the scores of all records are read back and kept until the end of the pass.
-    ///
-    /// Scores f32 \[n\] (logits or probabilities) go with labels \[n\], positive where they are 1. Scores
-    /// \[n, classes\] go with labels u32 \[n\]: the mean over the classes of each against the rest; they
-    /// should be probabilities, since logits of different records do not compare. A class of which all or no
-    /// records are is left out; NaN where that leaves none.
-    #[track_caller]
-    pub fn auroc(scores: &Tensor, labels: &Tensor) -> Self {
-        if !scores.is_valid() || !labels.is_valid() {
-            return Self::mean(if scores.is_valid() { labels } else { scores });
-        }
-        let (got, known) = (scores.spec(), labels.spec());
-        let fits = matches!(scores.rank(), 1 | 2)
-            && got.dtype.is_float()
-            && known.shape[..] == got.shape[..1]
-            && (known.dtype == U32 || scores.numel() == labels.numel());
-        if !fits {
-            let message = format!("needs scores [n] or [n, classes] and labels [n], got {got} and {known}");
-            return Self::mean(&scores.fail("auroc", message));
-        }
-        let classes = scores.numel() / scores.dim(0).max(1);
-        let labels = match known.dtype {
-            DType::U32 => labels.require_below(classes.max(2) as u32),
-            _ => labels.clone(),
-        };
-        let columns = [&scores.reshape([scores.dim(0), classes]).cast(F32), &labels.cast(F32).unsqueeze(1)];
-        let keep = |kept: &mut Vec<f64>, row: &[f64]| kept.extend(row);
-        Self::of_rows(&Tensor::concat(&columns, 1), keep, move |total| mean_area(classes, &total.values))
     }
 }

@@ -1,8 +1,11 @@
 //! The confusion matrix, and what follows from it: precision, recall and F1.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+
+use super::classes::ByClass;
 
 /// How many records of each class were taken for which.
 ///
@@ -36,14 +39,6 @@ pub enum Average {
     Weighted,
     /// One class alone: 1 is the positive class of two.
     Class(usize),
-}
-
-/// True positives, false positives and false negatives.
-#[derive(Clone, Copy)]
-struct Outcomes {
-    right: f64,
-    wrongly: f64,
-    missed: f64,
 }
 
 impl ConfusionMatrix {
@@ -81,55 +76,42 @@ impl ConfusionMatrix {
 
     /// The share of records that were taken for what they are; NaN without records.
     pub fn accuracy(&self) -> f64 {
-        let right = sum((0..self.classes).map(|class| self.count(class, class)));
-        right as f64 / self.total() as f64
+        self.by_class(0..self.classes).accuracy()
     }
 
     /// How many of the records that were taken for a class belong to it.
     pub fn precision(&self, average: Average) -> f64 {
-        self.average(average, |n| ratio(n.right, n.right + n.wrongly))
+        self.rate(average, ByClass::precision)
     }
 
     /// How many of the records that belong to a class were taken for it.
     pub fn recall(&self, average: Average) -> f64 {
-        self.average(average, |n| ratio(n.right, n.right + n.missed))
+        self.rate(average, ByClass::recall)
     }
 
     /// The harmonic mean of precision and recall.
     pub fn f1(&self, average: Average) -> f64 {
-        self.average(average, |n| ratio(2.0 * n.right, 2.0 * n.right + n.wrongly + n.missed))
+        self.rate(average, ByClass::f1)
     }
 
-    fn outcomes(&self, class: usize) -> Outcomes {
-        let predicted = sum((0..self.classes).map(|label| self.count(label, class))) as f64;
-        let right = self.count(class, class) as f64;
-        Outcomes { right, wrongly: predicted - right, missed: self.support(class) as f64 - right }
-    }
-
-    fn average(&self, average: Average, value: impl Fn(Outcomes) -> f64) -> f64 {
-        let classes = || (0..self.classes).map(|class| self.outcomes(class));
-        let mean = |weight: fn(Outcomes) -> f64| {
-            let sum: f64 = classes().map(|n| value(n) * weight(n)).sum();
-            ratio(sum, classes().map(weight).sum())
-        };
+    /// Of one class, only that one is counted: a table asks for each.
+    fn rate(&self, average: Average, rate: fn(&ByClass, Average) -> f64) -> f64 {
         match average {
-            Average::Class(class) => value(self.outcomes(class)),
-            Average::Macro => mean(|n| f64::from(n.right + n.wrongly + n.missed > 0.0)),
-            Average::Weighted => mean(|n| n.right + n.missed),
-            Average::Micro => {
-                let none = Outcomes { right: 0.0, wrongly: 0.0, missed: 0.0 };
-                value(classes().fold(none, |a, b| Outcomes {
-                    right: a.right + b.right,
-                    wrongly: a.wrongly + b.wrongly,
-                    missed: a.missed + b.missed,
-                }))
+            Average::Class(class) if class < self.classes => {
+                rate(&self.by_class(class..class + 1), Average::Class(0))
             }
+            _ => rate(&self.by_class(0..self.classes), average),
         }
     }
-}
 
-fn ratio(part: f64, whole: f64) -> f64 {
-    if whole == 0.0 { 0.0 } else { part / whole }
+    fn by_class(&self, classes: Range<usize>) -> ByClass {
+        let each = |count: &dyn Fn(usize) -> u64| classes.clone().map(|class| count(class) as f64).collect();
+        ByClass {
+            right: each(&|class| self.count(class, class)),
+            predicted: each(&|class| sum((0..self.classes).map(|label| self.count(label, class)))),
+            labelled: each(&|class| self.support(class)),
+        }
+    }
 }
 
 /// Counts may come from anywhere; they do not overflow.

@@ -1,12 +1,14 @@
-//! Metrics: what is measured beside the loss, computed on the device and added up exactly.
+//! Metrics: what is measured beside the loss, computed on the device.
 //!
-//! A [`Metric`] is a few numbers for each record, which the device computes in the same step as the loss, a
-//! rule by which the records of all batches add up to a [`Total`], and the value that follows from it.
-//! Whatever the batches were, the value is that of the whole set; records that pad the last batch do not
-//! count.
+//! A [`Metric`] is a small array for each batch, whose size does not depend on the batch's: sums, counts, a
+//! histogram. The device computes it in the same step as the loss, and leaves out the records that pad a batch.
+//! The host combines the arrays of all batches to a [`Total`], in f64, and the value follows from that: it is
+//! the value of the whole set, whatever the batches were.
 
 mod auroc;
+mod classes;
 mod classification;
+mod combine;
 mod confusion;
 mod perplexity;
 mod regression;
@@ -15,10 +17,12 @@ mod total;
 use std::fmt;
 use std::sync::Arc;
 
-use wgrad_core::{Array, Tensor};
+use wgrad_core::{Array, F32, Tensor};
 
 pub use classification::Confusion;
 pub(crate) use classification::matrix;
+pub use combine::Combine;
+pub(crate) use combine::Rule;
 pub use confusion::{Average, ConfusionMatrix};
 pub use total::Total;
 
@@ -41,7 +45,8 @@ pub use total::Total;
 /// assert_eq!(objective.names(), ["accuracy", "F1", "top 5", "confidence"]);
 /// ```
 ///
-/// In a training loop of one's own:
+/// In a training loop of one's own, where the loader's batches say which of their records count
+/// ([`RECORDS`](wgrad_core::batch::RECORDS)):
 ///
 /// ```no_run
 /// # use wgrad_core::{F32, Mode, U32};
@@ -57,9 +62,9 @@ pub use total::Total;
 ///     [metric.insert(top).values().clone()]
 /// })?;
 /// let (metric, mut total) = (metric.unwrap(), Default::default());
-/// for (index, batch) in loader.epoch(0).enumerate() {
+/// for batch in loader.epoch(0) {
 ///     let outputs = program.run(&mut state, batch?)?;
-///     metric.add(&mut total, &outputs.get(0)?, loader.records(index));
+///     metric.add(&mut total, &outputs.get(0)?);
 /// }
 /// println!("{}", metric.value(&total));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -67,73 +72,110 @@ pub use total::Total;
 #[derive(Clone, Debug)]
 pub struct Metric {
     pub(crate) values: Tensor,
+    /// What the values were computed from, if that has a row for each record.
+    pub(crate) rows: Option<Tensor>,
     pub(crate) rule: Rule,
     pub(crate) finish: Finish,
 }
 
-type AddRow = dyn Fn(&mut Vec<f64>, &[f64]) + Send + Sync;
-
-/// How the values of a batch enter a total.
-#[derive(Clone)]
-pub(crate) enum Rule {
-    /// One number, a mean over the records of the batch.
-    Mean,
-    /// Row by row, along the first axis.
-    Rows(Arc<AddRow>),
-}
-
 /// What follows from a total.
 #[derive(Clone)]
-pub(crate) struct Finish(Arc<dyn Fn(&Total) -> f64 + Send + Sync>);
+pub(crate) struct Finish(Arc<dyn Fn(&[f64]) -> f64 + Send + Sync>);
 
 impl Metric {
     /// The mean of a value: one number for the batch, itself a mean over its records, or a row for each
     /// record. A row may have more axes; their elements count alike.
+    #[track_caller]
     pub fn mean(values: &Tensor) -> Self {
-        let mean = |total: &Total| total.values.first().map_or(f64::NAN, |sum| sum / total.rows as f64);
-        if values.numel() == 1 {
-            return Self { values: values.clone(), rule: Rule::Mean, finish: Finish(Arc::new(mean)) };
+        let mean = |total: &[f64]| match total {
+            [sum, count] => sum / count,
+            _ => f64::NAN,
+        };
+        if !values.is_valid() {
+            return Self::broken(values);
         }
-        Self::of_rows(&means_of_rows(values), add_up, mean)
+        let (graph, values) = (values.graph(), values.cast(F32));
+        if values.numel() == 1 {
+            let records = graph.records();
+            let weighted = Tensor::stack(&[&(values.reshape([]) * &records), &records], 0);
+            return Self::of_batches(&weighted, |total, batch| Combine::Sum.add(total, batch), mean);
+        }
+        let means = if values.rank() > 1 { values.flatten(1).mean(1) } else { values.clone() };
+        let summed = Self::of_rows(&Tensor::stack(&[&means, &means.ones_like()], 1), Combine::Sum, mean);
+        Self { rows: Some(values), ..summed }
     }
 
-    /// A metric of one's own. `values` has a row for each record along its first axis (or several rows for
-    /// each, in order); `add` adds a row to what is kept of the rows before, at first nothing; `value` is
-    /// what follows in the end.
+    /// A metric of one's own: `rows` \[n, …\] has a row for each record along its first axis (or several rows
+    /// for each, in order), which the device combines to one, without those that pad the batch; the rows of all
+    /// batches are combined alike, and `value` is what follows in the end. Without any records it is NaN.
+    ///
+    /// ```
+    /// use wgrad_core::{F32, Graph, Mode, Tensor};
+    /// use wgrad_train::{Combine, Metric};
+    /// let g = Graph::new(Mode::Eval);
+    /// let (y, target) = (g.input("y", [8], F32), g.input("target", [8], F32));
+    /// let largest = Metric::of_rows(&(&y - &target).abs(), Combine::Max, |largest| largest[0]);
+    /// // Symmetric mean absolute percentage error, of the sums.
+    /// let parts = Tensor::stack(&[&(&y - &target).abs(), &(y.abs() + target.abs())], 1);
+    /// let smape = Metric::of_rows(&parts, Combine::Sum, |sums| 200.0 * sums[0] / sums[1]);
+    /// ```
+    #[track_caller]
+    pub fn of_rows(
+        rows: &Tensor,
+        combine: Combine,
+        value: impl Fn(&[f64]) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        if rows.is_valid() && rows.rank() == 0 {
+            return Self::broken(
+                &rows.fail("metric", "needs a row for each record, got one number for the batch"),
+            );
+        }
+        let values = rows.graph().full_precision(|| combine.rows(rows));
+        let add = move |total: &mut Vec<f64>, batch: &[f64]| combine.add(total, batch);
+        Self { rows: Some(rows.clone()), ..Self::of_batches(&values, add, value) }
+    }
+
+    /// A metric of one's own, of any array for each batch: a histogram, or moments, which no [`Combine`] joins.
+    /// `add` adds the array of a batch to what is kept of those before, at first nothing; `value` is what follows
+    /// in the end, NaN where nothing is kept. [`Graph::counted`](wgrad_core::Graph::counted) says which rows of a
+    /// batch to leave out.
     ///
     /// ```
     /// use wgrad_core::{F32, Graph, Mode};
     /// use wgrad_train::Metric;
     /// let g = Graph::new(Mode::Eval);
-    /// let error = g.input("y", [8], F32) - g.input("target", [8], F32);
-    /// let largest = Metric::of_rows(
-    ///     &error.abs(),
-    ///     |kept, row| *kept = vec![row[0].max(kept.first().copied().unwrap_or(0.0))],
-    ///     |total| total.values.first().copied().unwrap_or(f64::NAN),
-    /// );
+    /// let error = g.input("error", [64], F32).abs();
+    /// let counting = g.counted(64).select(&error, &error.zeros_like());
+    /// // The largest of a batch's errors, and of those the mean.
+    /// let value = |kept: &[f64]| kept.iter().sum::<f64>() / kept.len() as f64;
+    /// let largest = Metric::of_batches(&counting.max(0), |kept, batch| kept.extend(batch), value);
     /// ```
-    #[track_caller]
-    pub fn of_rows(
+    pub fn of_batches(
         values: &Tensor,
         add: impl Fn(&mut Vec<f64>, &[f64]) + Send + Sync + 'static,
-        value: impl Fn(&Total) -> f64 + Send + Sync + 'static,
+        value: impl Fn(&[f64]) -> f64 + Send + Sync + 'static,
     ) -> Self {
-        let values = match values.rank() {
-            0 => values.fail("metric", "needs a row for each record, got one number for the batch"),
-            _ => values.clone(),
-        };
-        Self { values, rule: Rule::Rows(Arc::new(add)), finish: Finish(Arc::new(value)) }
+        Self { values: values.clone(), rows: None, rule: Rule::new(add), finish: Finish(Arc::new(value)) }
     }
 
-    /// What the device computes: a program returns it beside the loss.
+    /// What stands where recording failed.
+    fn broken(values: &Tensor) -> Self {
+        Self::of_batches(values, |_, _| {}, |_| f64::NAN)
+    }
+
+    /// Another value of the same total.
+    fn finished(&self, value: impl Fn(&[f64]) -> f64 + Send + Sync + 'static) -> Self {
+        Self { finish: Finish(Arc::new(value)), ..self.clone() }
+    }
+
+    /// What the device computes for a batch: a program returns it beside the loss.
     pub fn values(&self) -> &Tensor {
         &self.values
     }
 
-    /// Adds the values of a batch to a total. Only the first `rows` of them count: leave those out that pad
-    /// the batch. Where the values are one number, it counts for as many records.
-    pub fn add(&self, total: &mut Total, values: &Array, rows: usize) {
-        self.rule.add(total, values, rows);
+    /// Adds the values of a batch to a total.
+    pub fn add(&self, total: &mut Total, values: &Array) {
+        self.rule.add(&mut total.values, &values.data);
     }
 
     /// The value over everything in a total; NaN where that is nothing.
@@ -156,49 +198,9 @@ impl From<&Tensor> for Metric {
     }
 }
 
-/// One number for each row: its mean.
-fn means_of_rows(values: &Tensor) -> Tensor {
-    if values.rank() > 1 { values.flatten(1).cast(wgrad_core::F32).mean(1) } else { values.clone() }
-}
-
-/// Adds rows up, column by column.
-fn add_up(sums: &mut Vec<f64>, row: &[f64]) {
-    sums.resize(row.len(), 0.0);
-    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-}
-
-impl Rule {
-    pub(crate) fn add(&self, total: &mut Total, values: &Array, rows: usize) {
-        match self {
-            Self::Mean => add_up(&mut total.values, &[values.data.iter().sum::<f64>() * rows as f64]),
-            Self::Rows(add) => {
-                let width = values.data.len() / values.shape().first().copied().unwrap_or(1).max(1);
-                let rows = values.data.chunks_exact(width.max(1)).take(rows);
-                rows.for_each(|row| add(&mut total.values, row));
-            }
-        }
-        total.rows += rows as u64;
-    }
-
-    /// Whether both are one rule, so that equal values have equal totals.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Mean, Self::Mean) => true,
-            (Self::Rows(a), Self::Rows(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
-    }
-}
-
 impl Finish {
     pub(crate) fn value(&self, total: &Total) -> f64 {
-        (self.0)(total)
-    }
-}
-
-impl fmt::Debug for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if matches!(self, Self::Mean) { "Mean" } else { "Rows" })
+        if total.values.is_empty() { f64::NAN } else { (self.0)(&total.values) }
     }
 }
 

@@ -3,7 +3,7 @@
 use wgrad_core::ops::{CrossEntropy, Reduction};
 use wgrad_core::{F32, Tensor, U32};
 
-use super::{Metric, Total, add_up};
+use super::{Combine, Metric};
 
 impl Metric {
     /// The perplexity, exp of the mean cross-entropy over all tokens: logits f32 \[n, classes, …\] and
@@ -34,13 +34,12 @@ impl Metric {
         };
         let by_record = |values: &Tensor| {
             let records = values.dim(0);
-            values.reshape([records, values.numel() / records.max(1)]).sum(1).unsqueeze(1)
+            values.reshape([records, values.numel() / records.max(1)]).sum(1)
         };
-        let values = Tensor::concat(&[&by_record(&losses.cast(F32)), &by_record(&counted)], 1);
-        let value = |total: &Total| match total.values[..] {
+        let rows = Tensor::stack(&[&by_record(&losses.cast(F32)), &by_record(&counted)], 1);
+        Self::of_rows(&rows, Combine::Sum, |sums| match sums {
             [losses, tokens] => (losses / tokens).exp(),
             _ => f64::NAN,
-        };
-        Self::of_rows(&values, add_up, value)
+        })
     }
 }

@@ -4,13 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::number;
 
-/// What a metric has added up: counts, sums, or whatever its rule keeps, in f64.
+/// What a metric keeps of the batches so far, in f64; at first nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Total {
-    /// What is kept of the rows, as the metric's rule says.
+    /// The batches' arrays, combined as the metric says.
     #[serde(with = "number::list")]
     pub values: Vec<f64>,
-    /// How many rows were added.
-    pub rows: u64,
 }

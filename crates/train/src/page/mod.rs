@@ -8,7 +8,7 @@ mod html;
 mod kernels;
 mod scores;
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -18,15 +18,6 @@ use crate::Report;
 use crate::log::{LogError, LogProblem, make_parent};
 
 const STYLE: &str = include_str!("style.css");
-
-/// Checks that a page can be written there, before anything is computed.
-pub(crate) fn check(path: &Path) -> Result<(), LogError> {
-    let touch = || {
-        make_parent(path)?;
-        OpenOptions::new().create(true).append(true).open(path)
-    };
-    touch().map(drop).map_err(LogProblem::at(path))
-}
 
 /// Writes the page of a report.
 pub(crate) fn write(report: &Report, path: &Path) -> Result<(), LogError> {

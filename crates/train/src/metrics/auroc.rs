@@ -45,7 +45,7 @@ impl Metric {
             let counted = scores.graph().counted(scores.dim(0)).reshape([scores.dim(0), 1, 1]);
             let is = |digit: &Tensor, digits: usize| {
                 let shape = [digit.dim(0), digit.dim(1), digits];
-                digit.unsqueeze(2).eq(&digit.graph().iota(shape, 2, U32)).and(&counted).cast(F32)
+                digit.unsqueeze(2).eq(digit.graph().iota(shape, 2, U32)).and(&counted).cast(F32)
             };
             // All pairs of digits: the product sums over the records.
             is(&upper, 2 * UPPER).einsum(&is(&(bin % DIGIT as f64), DIGIT), "rcu,rcl->cul")
@@ -109,7 +109,7 @@ impl Scored {
         };
         // One column of scores is that of class 1.
         let class = scores.graph().iota(shape, 1, U32) + if shape[1] == 1 { 1.0 } else { 0.0 };
-        let positive = labels.cast(F32).unsqueeze(1).eq(&class.cast(F32));
+        let positive = labels.cast(F32).unsqueeze(1).eq(class.cast(F32));
         Ok(Self { scores: scores.reshape(shape).cast(F32), positive, labels })
     }
 }

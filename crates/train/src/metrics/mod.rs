@@ -78,9 +78,11 @@ pub struct Metric {
     pub(crate) finish: Finish,
 }
 
+type Value = dyn Fn(&[f64]) -> f64 + Send + Sync;
+
 /// What follows from a total.
 #[derive(Clone)]
-pub(crate) struct Finish(Arc<dyn Fn(&[f64]) -> f64 + Send + Sync>);
+pub(crate) struct Finish(Arc<Value>);
 
 impl Metric {
     /// The mean of a value: one number for the batch, itself a mean over its records, or a row for each

@@ -6,7 +6,7 @@ use wgrad_core::ops::{Attention, AttentionShape, Pass};
 use wgrad_core::{DType, NodeId, Op};
 
 use super::emit::{Emitter, Value};
-use super::results::vector;
+use super::results::{bits, pick, vector};
 use super::{Body, Shaping};
 use crate::error::Error;
 use crate::plan::index::Index;
@@ -15,6 +15,8 @@ use crate::plan::index::Index;
 const LOWEST: &str = "-1e38f";
 /// Multiplications written out for each passing row: compilers take a third of a millisecond for each.
 const WRITTEN_OUT: usize = 512;
+/// Rows that are loaded and stored in one run of a loop.
+const TOGETHER: usize = 2;
 /// Workgroups that keep the cores of a processor busy.
 const ENOUGH_TASKS: usize = 16;
 /// Invocations of a workgroup on GPUs, and passing rows that wait in workgroup memory.
@@ -43,6 +45,7 @@ pub(super) fn write(emitter: &mut Emitter<'_>, node: NodeId, shaping: &Shaping) 
         return Err(Error::Internal("a kernel of attention without attention".into()));
     };
     emitter.wide_loads = true;
+    emitter.compact = shaping.compact;
     let kernel = Kernel::new(emitter, op, node, recording.node(node).inputs.clone(), shaping);
     Ok(kernel.write(emitter, shaping))
 }
@@ -154,7 +157,8 @@ impl<'a> Kernel<'a> {
         }
         let (atom, lane) = emitter.indices.named_var(self.lanes, 0);
         emitter.define(atom, "lid");
-        let rows: Vec<Row> = (0..self.rows).map(|number| self.row(emitter, &lane, number)).collect();
+        let row = |number| self.row(emitter, &lane, &Index::constant(number));
+        let rows: Vec<Row> = (0..self.rows).map(row).collect();
         let globals = match self.op.pass {
             Pass::Forward => self.forward(emitter, &rows, &lane),
             Pass::Queries => self.queries(emitter, &rows, &lane),
@@ -169,8 +173,9 @@ impl<'a> Kernel<'a> {
         }
     }
 
-    fn row(&self, emitter: &mut Emitter<'_>, lane: &Index, number: usize) -> Row {
-        let first = self.tile.times((self.lanes * self.rows) as i64).offset((number * self.lanes) as i64);
+    fn row(&self, emitter: &mut Emitter<'_>, lane: &Index, number: &Index) -> Row {
+        let first = self.tile.times((self.lanes * self.rows) as i64);
+        let first = emitter.indices.add(&first, &number.times(self.lanes as i64));
         let wanted = emitter.indices.add(&first, lane);
         let position = emitter.indices.clamp(&wanted, self.owned() - 1);
         let beyond = position != wanted;
@@ -205,6 +210,77 @@ impl<'a> Kernel<'a> {
         columns.map(|column| self.vector(emitter, operand, row, &at(column))).collect()
     }
 
+    /// The vectors of an operand's owned rows. Many rows are loaded in a loop, two a run, and move up as others follow:
+    /// written out, the loads took a compiler longer than the rest.
+    fn own(&self, emitter: &mut Emitter<'_>, rows: &[Row], operand: usize, lane: &Index) -> Vec<Vec<String>> {
+        if rows.len() <= TOGETHER {
+            return rows.iter().map(|row| self.vectors(emitter, operand, &row.position)).collect();
+        }
+        let width = self.columns(emitter, operand);
+        let names = self.accumulators(emitter, rows.len(), width);
+        self.over_rows(emitter, rows.len(), |emitter, number, _| {
+            let loaded: Vec<Vec<String>> = (0..TOGETHER)
+                .map(|at| {
+                    let row = self.row(emitter, lane, &number.clone().offset(at as i64));
+                    self.vectors(emitter, operand, &row.position)
+                })
+                .collect();
+            let follow = names[TOGETHER..].iter().chain(&loaded);
+            for (name, next) in names.iter().flatten().zip(follow.flatten()) {
+                emitter.line(&format!("{name} = {next};"));
+            }
+        });
+        names
+    }
+
+    /// Stores what was made of the rows: `parts` are places with each row's vectors. Many rows are stored in a loop.
+    fn store_rows(
+        &self,
+        emitter: &mut Emitter<'_>,
+        rows: &[Row],
+        lane: &Index,
+        parts: &[(usize, &[Vec<String>])],
+    ) {
+        if rows.len() <= TOGETHER {
+            for (number, row) in rows.iter().enumerate() {
+                parts.iter().for_each(|(start, vectors)| self.store(emitter, row, *start, &vectors[number]));
+            }
+            return;
+        }
+        self.over_rows(emitter, rows.len(), |emitter, number, bits| {
+            for at in 0..TOGETHER {
+                let row = self.row(emitter, lane, &number.clone().offset(at as i64));
+                for (start, vectors) in parts {
+                    let of_rows: Vec<&Vec<String>> = vectors.iter().skip(at).step_by(TOGETHER).collect();
+                    let column = |column: usize| {
+                        let values = of_rows.iter().map(|vectors| vectors[column].clone()).collect();
+                        pick(emitter, values, bits)
+                    };
+                    let picked: Vec<String> = (0..of_rows[0].len()).map(column).collect();
+                    self.store(emitter, &row, *start, &picked);
+                }
+            }
+        });
+    }
+
+    /// A loop over owned rows, some a run. The body gets the number of the first, and the bits of that of the run.
+    fn over_rows(
+        &self,
+        emitter: &mut Emitter<'_>,
+        rows: usize,
+        body: impl FnOnce(&mut Emitter<'_>, &Index, &[String]),
+    ) {
+        let runs = rows / TOGETHER;
+        emitter.open();
+        let (name, depth) = (emitter.name("r"), emitter.depth());
+        let (atom, run) = emitter.indices.named_var(runs, depth);
+        emitter.define(atom, &name);
+        let bits = bits(emitter, &name, runs);
+        body(emitter, &run.times(TOGETHER as i64), &bits);
+        let text = emitter.close();
+        emitter.repeat(&name, runs, &text);
+    }
+
     fn columns(&self, emitter: &Emitter<'_>, operand: usize) -> usize {
         let shape = &emitter.plan.recording.node(self.inputs[operand]).spec.shape;
         shape[shape.rank() - 1]
@@ -212,8 +288,7 @@ impl<'a> Kernel<'a> {
 
     /// The result, online: whenever a larger score passes by, what has been summed is scaled down.
     fn forward(&self, emitter: &mut Emitter<'_>, rows: &[Row], lane: &Index) -> String {
-        let queries: Vec<Vec<String>> =
-            rows.iter().map(|row| self.vectors(emitter, 0, &row.position)).collect();
+        let queries = self.own(emitter, rows, 0, lane);
         let sums = self.accumulators(emitter, rows.len(), self.shape.value_width);
         let [largest, totals] = [("m", LOWEST), ("l", "0f")].map(|(prefix, start)| {
             let names: Vec<String> = rows.iter().map(|_| emitter.name(prefix)).collect();
@@ -252,21 +327,18 @@ impl<'a> Kernel<'a> {
             }
         });
         let starts = self.op.starts(&self.shape);
-        for (number, row) in rows.iter().enumerate() {
-            let (m, l) = (&largest[number], &totals[number]);
-            let quotients: Vec<String> = sums[number].iter().map(|sum| format!("({sum} / {l})")).collect();
-            self.store(emitter, row, starts[0], &quotients);
-            let sum = format!("({m} + wg_log({l}))");
-            self.store_number(emitter, row, starts[1], sum);
+        for (sums, l) in sums.iter().zip(&totals) {
+            sums.iter().for_each(|sum| emitter.line(&format!("{sum} = {sum} / {l};")));
+        }
+        self.store_rows(emitter, rows, lane, &[(starts[0], &sums)]);
+        for (row, (m, l)) in rows.iter().zip(largest.iter().zip(&totals)) {
+            self.store_number(emitter, row, starts[1], format!("({m} + wg_log({l}))"));
         }
         globals
     }
 
     fn queries(&self, emitter: &mut Emitter<'_>, rows: &[Row], lane: &Index) -> String {
-        let own = |emitter: &mut Emitter<'_>, operand: usize| -> Vec<Vec<String>> {
-            rows.iter().map(|row| self.vectors(emitter, operand, &row.position)).collect()
-        };
-        let (queries, cotangents) = (own(emitter, 0), own(emitter, 5));
+        let [queries, cotangents] = [0, 5].map(|operand| self.own(emitter, rows, operand, lane));
         let numbers = |emitter: &mut Emitter<'_>, operand: usize| -> Vec<String> {
             rows.iter().map(|row| self.number(emitter, operand, &row.position)).collect()
         };
@@ -282,17 +354,12 @@ impl<'a> Kernel<'a> {
                 self.add_scaled(emitter, &gradients[row], &slope, &key.vectors[0]);
             }
         });
-        for (row, gradients) in rows.iter().zip(&gradients) {
-            self.store(emitter, row, 0, gradients);
-        }
+        self.store_rows(emitter, rows, lane, &[(0, &gradients)]);
         globals
     }
 
     fn keys_and_values(&self, emitter: &mut Emitter<'_>, rows: &[Row], lane: &Index) -> String {
-        let own = |emitter: &mut Emitter<'_>, operand: usize| -> Vec<Vec<String>> {
-            rows.iter().map(|row| self.vectors(emitter, operand, &row.position)).collect()
-        };
-        let (keys, values) = (own(emitter, 1), own(emitter, 2));
+        let [keys, values] = [1, 2].map(|operand| self.own(emitter, rows, operand, lane));
         let of_keys = self.accumulators(emitter, rows.len(), self.shape.width);
         let of_values = self.accumulators(emitter, rows.len(), self.shape.value_width);
         emitter.functions.insert("wg_exp");
@@ -307,10 +374,7 @@ impl<'a> Kernel<'a> {
             }
         });
         let starts = self.op.starts(&self.shape);
-        for (number, row) in rows.iter().enumerate() {
-            self.store(emitter, row, starts[0], &of_keys[number]);
-            self.store(emitter, row, starts[1], &of_values[number]);
-        }
+        self.store_rows(emitter, rows, lane, &[(starts[0], &of_keys), (starts[1], &of_values)]);
         globals
     }
 

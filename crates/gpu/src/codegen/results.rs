@@ -157,12 +157,7 @@ impl Results<'_> {
         let name = emitter.name("r");
         let (atom, r) = emitter.indices.named_var(runs, depth);
         emitter.define(atom, &name);
-        let mut bits = vec![];
-        while 1 << bits.len() < runs {
-            let bit = emitter.name("b");
-            emitter.line(&format!("let {bit} = ({name} & {}u) != 0u;", 1 << bits.len()));
-            bits.push(bit);
-        }
+        let bits = bits(emitter, &name, runs);
         for at in 0..together {
             let row = self.row(emitter, &r.times(together as i64).offset(at as i64));
             for (chunk, columns) in self.columns.chunks(4).enumerate() {
@@ -220,8 +215,19 @@ impl Results<'_> {
     }
 }
 
-/// The value whose number has these bits, lowest first.
-fn pick(emitter: &mut Emitter<'_>, mut values: Vec<String>, bits: &[String]) -> String {
+/// The bits of a counter of so many runs, lowest first.
+pub(super) fn bits(emitter: &mut Emitter<'_>, counter: &str, runs: usize) -> Vec<String> {
+    let mut bits = vec![];
+    while 1 << bits.len() < runs {
+        let bit = emitter.name("b");
+        emitter.line(&format!("let {bit} = ({counter} & {}u) != 0u;", 1 << bits.len()));
+        bits.push(bit);
+    }
+    bits
+}
+
+/// The value whose number has these bits.
+pub(super) fn pick(emitter: &mut Emitter<'_>, mut values: Vec<String>, bits: &[String]) -> String {
     for bit in bits {
         let halved = values.chunks(2).map(|pair| match pair {
             [even, odd] => {

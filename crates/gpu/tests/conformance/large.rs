@@ -93,3 +93,11 @@ fn operands_are_computed_as_they_are_read() {
         assert_eq!(program.stats().dispatches, 1, "{device}: {}", program.explain());
     }
 }
+
+#[test]
+fn attention_where_lanes_own_many_rows() {
+    let attention =
+        |causal| move |x: &[Tensor]| Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], causal);
+    check("causal", &[&[8, 72, 16], &[8, 72, 16], &[8, 72, 16]], attention(true));
+    check("wide", &[&[16, 40, 32], &[16, 56, 32], &[16, 56, 16]], attention(false));
+}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::{Array, DType, Element, Graph, Shape, Tensor, TensorSpec};
 
 /// The field of a batch that says how many of its records count, and how many there are: u32 \[2\]. Loaders fill
-/// it in; of a batch in ordinary memory without it, everything counts. A program that asks for neither [`Graph::records`] nor
-/// [`Graph::counted`] has no such input.
+/// it in; of a batch in ordinary memory without it, everything counts. A program that asks for neither
+/// [`Graph::records`] nor [`Graph::counted`] has no such input.
 pub const RECORDS: &str = "wgrad.records";
 
 /// A named part of a batch.

@@ -22,7 +22,7 @@ const GAIN: f64 = 1.04;
 /// A kernel that comes this near to the adapter's roof needs no other shape.
 const ROOF: f64 = 0.9;
 /// Below so many seconds a dispatch costs more than what it does.
-const SHORT: f64 = 20e-6;
+const SHORT: f64 = 50e-6;
 
 /// Finds the fastest shape of every kernel of the programs that it is given.
 ///

@@ -138,7 +138,7 @@ impl Tuner {
                 tuned.rule = tuned.rule.min(trial.seconds(&rule)?);
                 tuned.best = tuned.best.min(trial.seconds(&shaped)?);
             }
-            tuned.choice = (tuned.rule >= GAIN * tuned.best).then_some(choice);
+            tuned.choice = (tuned.rule >= SHORT.max(GAIN * tuned.best)).then_some(choice);
         }
         tuned.best = tuned.best.min(tuned.rule);
         Ok(Some(tuned))

@@ -1,0 +1,311 @@
+//! How the rows of attention move: owned ones from memory into registers and back, passing ones to every invocation
+//! of a workgroup.
+
+use super::{Kernel, Passed, Passing, Row, STAGED_ROWS, TOGETHER, WORKGROUP_VECTORS};
+use crate::codegen::emit::{Emitter, Value};
+use crate::codegen::results::{bits, pick, vector};
+use crate::plan::index::Index;
+
+impl Kernel<'_> {
+    /// Four neighbours of a row of an operand.
+    pub(super) fn vector(
+        &self,
+        emitter: &mut Emitter<'_>,
+        operand: usize,
+        row: &Index,
+        column: &Index,
+    ) -> String {
+        let element = |emitter: &mut Emitter<'_>, at: i64| {
+            let mut index = self.lead.clone();
+            index.extend([row.clone(), column.clone().offset(at)]);
+            emitter.value(self.inputs[operand], &index).text
+        };
+        let elements: Vec<String> = (0..4).map(|at| element(emitter, at)).collect();
+        let name = emitter.name("z");
+        emitter.line(&format!("let {name} = {};", vector(&elements)));
+        name
+    }
+
+    /// A number that belongs to a row.
+    pub(super) fn number(&self, emitter: &mut Emitter<'_>, operand: usize, row: &Index) -> String {
+        let mut index = self.lead.clone();
+        index.push(row.clone());
+        emitter.value(self.inputs[operand], &index).text
+    }
+
+    /// The vectors of four of an operand's row.
+    pub(super) fn vectors(&self, emitter: &mut Emitter<'_>, operand: usize, row: &Index) -> Vec<String> {
+        let at = |column: usize| Index::constant(4 * column);
+        let columns = 0..self.columns(emitter, operand) / 4;
+        columns.map(|column| self.vector(emitter, operand, row, &at(column))).collect()
+    }
+
+    /// The vectors of an operand's owned rows. Many rows are loaded in a loop, two a run, and move up as others follow:
+    /// written out, the loads took a compiler longer than the rest.
+    pub(super) fn own(
+        &self,
+        emitter: &mut Emitter<'_>,
+        rows: &[Row],
+        operand: usize,
+        lane: &Index,
+    ) -> Vec<Vec<String>> {
+        if rows.len() <= TOGETHER {
+            return rows.iter().map(|row| self.vectors(emitter, operand, &row.position)).collect();
+        }
+        let width = self.columns(emitter, operand);
+        let names = self.accumulators(emitter, rows.len(), width);
+        self.over_rows(emitter, rows.len(), |emitter, number, _| {
+            let loaded: Vec<Vec<String>> = (0..TOGETHER)
+                .map(|at| {
+                    let row = self.row(emitter, lane, &number.clone().offset(at as i64));
+                    self.vectors(emitter, operand, &row.position)
+                })
+                .collect();
+            let follow = names[TOGETHER..].iter().chain(&loaded);
+            for (name, next) in names.iter().flatten().zip(follow.flatten()) {
+                emitter.line(&format!("{name} = {next};"));
+            }
+        });
+        names
+    }
+
+    /// Stores what was made of the rows: `parts` are places with each row's vectors. Many rows are stored in a loop.
+    pub(super) fn store_rows(
+        &self,
+        emitter: &mut Emitter<'_>,
+        rows: &[Row],
+        lane: &Index,
+        parts: &[(usize, &[Vec<String>])],
+    ) {
+        if rows.len() <= TOGETHER {
+            for (number, row) in rows.iter().enumerate() {
+                parts.iter().for_each(|(start, vectors)| self.store(emitter, row, *start, &vectors[number]));
+            }
+            return;
+        }
+        self.over_rows(emitter, rows.len(), |emitter, number, bits| {
+            for at in 0..TOGETHER {
+                let row = self.row(emitter, lane, &number.clone().offset(at as i64));
+                for (start, vectors) in parts {
+                    let of_rows: Vec<&Vec<String>> = vectors.iter().skip(at).step_by(TOGETHER).collect();
+                    let column = |column: usize| {
+                        let values = of_rows.iter().map(|vectors| vectors[column].clone()).collect();
+                        pick(emitter, values, bits)
+                    };
+                    let picked: Vec<String> = (0..of_rows[0].len()).map(column).collect();
+                    self.store(emitter, &row, *start, &picked);
+                }
+            }
+        });
+    }
+
+    /// A loop over owned rows, some a run. The body gets the number of the first, and the bits of that of the run.
+    fn over_rows(
+        &self,
+        emitter: &mut Emitter<'_>,
+        rows: usize,
+        body: impl FnOnce(&mut Emitter<'_>, &Index, &[String]),
+    ) {
+        let runs = rows / TOGETHER;
+        emitter.open();
+        let (name, depth) = (emitter.name("r"), emitter.depth());
+        let (atom, run) = emitter.indices.named_var(runs, depth);
+        emitter.define(atom, &name);
+        let bits = bits(emitter, &name, runs);
+        body(emitter, &run.times(TOGETHER as i64), &bits);
+        let text = emitter.close();
+        emitter.repeat(&name, runs, &text);
+    }
+
+    pub(super) fn columns(&self, emitter: &Emitter<'_>, operand: usize) -> usize {
+        let shape = &emitter.plan.recording.node(self.inputs[operand]).spec.shape;
+        shape[shape.rank() - 1]
+    }
+
+    /// Writes a row of a part that begins at `start`.
+    fn store(&self, emitter: &mut Emitter<'_>, row: &Row, start: usize, vectors: &[String]) {
+        let number = self.row_number(emitter, row);
+        emitter.open();
+        for (column, vector) in vectors.iter().enumerate() {
+            let first = number.times(4 * vectors.len() as i64).offset((start + 4 * column) as i64);
+            let name = emitter.name("w");
+            emitter.line(&format!("let {name} = {vector};"));
+            let depth = emitter.depth();
+            let mut positions = vec![];
+            for (at, component) in ["x", "y", "z", "w"].iter().enumerate() {
+                let position = vec![first.clone().offset(at as i64)];
+                emitter.know(self.node, &position, Value { text: format!("{name}.{component}"), depth });
+                positions.push(position);
+            }
+            emitter.store(self.node, &positions);
+        }
+        self.close(emitter, row);
+    }
+
+    /// Writes the number of a row into a part that begins at `start`.
+    pub(super) fn store_number(&self, emitter: &mut Emitter<'_>, row: &Row, start: usize, text: String) {
+        let position = vec![self.row_number(emitter, row).offset(start as i64)];
+        emitter.open();
+        let depth = emitter.depth();
+        emitter.know(self.node, &position, Value { text, depth });
+        emitter.store(self.node, &[position]);
+        self.close(emitter, row);
+    }
+
+    /// The number of an owned row among those of all positions along the axes in front.
+    fn row_number(&self, emitter: &mut Emitter<'_>, row: &Row) -> Index {
+        let before = self.batch.times(self.owned() as i64);
+        emitter.indices.add(&before, &row.position)
+    }
+
+    /// Closes a scope whose text runs where the row is there.
+    fn close(&self, emitter: &mut Emitter<'_>, row: &Row) {
+        let text = emitter.close();
+        let condition = row.inside.as_deref().map(|inside| format!("if ({inside}) ")).unwrap_or_default();
+        emitter.line(&format!("{condition}{{"));
+        emitter.block(&text);
+        emitter.line("}");
+    }
+
+    /// Writes the loop in which rows pass by; returns declarations that it needs. Of causal attention, rows that
+    /// no row of the tile sees, or is seen by, are left out.
+    pub(super) fn pass(
+        &self,
+        emitter: &mut Emitter<'_>,
+        operands: &[usize],
+        numbers: &[usize],
+        lane: &Index,
+        body: impl FnOnce(&mut Emitter<'_>, &Passed),
+    ) -> String {
+        let count = self.passed();
+        let first = self.tile.times((self.lanes * self.rows) as i64);
+        let (mut start, mut end) = ("0u".to_string(), format!("{count}u"));
+        if self.op.causal && self.owns_keys() {
+            start = emitter.position(&first);
+        } else if self.op.causal {
+            let last = emitter.position(&first.offset((self.lanes * self.rows) as i64));
+            end = format!("min({last}, {count}u)");
+        }
+        if self.passing == Passing::Staged {
+            return self.pass_staged(emitter, operands, numbers, [&start, &end], body);
+        }
+        emitter.open();
+        let name = emitter.name("s");
+        let depth = emitter.depth();
+        let (atom, position) = emitter.indices.named_var(count, depth);
+        emitter.define(atom, &name);
+        let vectors = operands.iter().map(|&operand| match self.passing {
+            Passing::Direct => self.vectors(emitter, operand, &position),
+            _ => self.shuffled(emitter, operand, &position, lane),
+        });
+        let vectors = vectors.collect();
+        let numbers = numbers.iter().map(|&operand| self.number(emitter, operand, &position)).collect();
+        body(emitter, &Passed { position: name.clone(), vectors, numbers });
+        let text = emitter.close();
+        emitter.line(&format!("for (var {name} = {start}; {name} < {end}; {name}++) {{"));
+        emitter.block(&text);
+        emitter.line("}");
+        String::new()
+    }
+
+    /// A passing row of which every lane loads a part, and hands it to all.
+    fn shuffled(&self, emitter: &mut Emitter<'_>, operand: usize, row: &Index, lane: &Index) -> Vec<String> {
+        let columns = self.columns(emitter, operand) / 4;
+        let loaded: Vec<String> = (0..columns.div_ceil(self.lanes))
+            .map(|slot| {
+                let wanted = lane.clone().offset((slot * self.lanes) as i64);
+                let column = emitter.indices.clamp(&wanted, columns - 1);
+                self.vector(emitter, operand, row, &column.times(4))
+            })
+            .collect();
+        let hand = |column: usize| {
+            let (slot, from) = (column / self.lanes, column % self.lanes);
+            let name = emitter.name("y");
+            emitter.line(&format!("let {name} = subgroupShuffle({}, {from}u);", loaded[slot]));
+            name
+        };
+        (0..columns).map(hand).collect()
+    }
+
+    /// The loop over rows that wait in workgroup memory, within the loop over such groups of rows.
+    fn pass_staged(
+        &self,
+        emitter: &mut Emitter<'_>,
+        operands: &[usize],
+        numbers: &[usize],
+        [start, end]: [&str; 2],
+        body: impl FnOnce(&mut Emitter<'_>, &Passed),
+    ) -> String {
+        let count = self.passed();
+        let widths: Vec<usize> = operands.iter().map(|&at| self.columns(emitter, at) / 4).collect();
+        let most = (WORKGROUP_VECTORS - STAGED_ROWS) / widths.iter().sum::<usize>();
+        let staged = most.min(STAGED_ROWS);
+        let mut globals = String::new();
+        let mut declare = |emitter: &mut Emitter<'_>, kind: &str, length: usize| {
+            let name = emitter.name("tile");
+            globals.push_str(&format!("var<workgroup> {name}: array<{kind}, {length}>;\n"));
+            name
+        };
+        let tiles: Vec<String> =
+            widths.iter().map(|width| declare(emitter, "vec4<f32>", staged * width)).collect();
+        let lists: Vec<String> = numbers.iter().map(|_| declare(emitter, "f32", staged)).collect();
+        emitter.open();
+        let (base, depth) = (emitter.name("base"), emitter.depth());
+        let (atom, first) = emitter.indices.named_var(count, depth);
+        emitter.define(atom, &base);
+        emitter.line("workgroupBarrier();");
+        for ((&operand, width), tile) in operands.iter().zip(&widths).zip(&tiles) {
+            self.stage(emitter, staged * width, |emitter, at| {
+                let row = emitter.indices.div(at, *width as i64);
+                let column = emitter.indices.rem(at, *width as i64);
+                let row = emitter.indices.add(&first, &row);
+                let row = emitter.indices.clamp(&row, count - 1);
+                (tile.clone(), self.vector(emitter, operand, &row, &column.times(4)))
+            });
+        }
+        for (&operand, list) in numbers.iter().zip(&lists) {
+            self.stage(emitter, staged, |emitter, at| {
+                let row = emitter.indices.add(&first, at);
+                let row = emitter.indices.clamp(&row, count - 1);
+                (list.clone(), self.number(emitter, operand, &row))
+            });
+        }
+        emitter.line("workgroupBarrier();");
+        emitter.open();
+        let at = emitter.name("s");
+        let vectors = widths.iter().zip(&tiles).map(|(width, tile)| {
+            (0..*width).map(|column| format!("{tile}[{at} * {width}u + {column}u]")).collect()
+        });
+        let vectors = vectors.collect();
+        let numbers = lists.iter().map(|list| format!("{list}[{at}]")).collect();
+        body(emitter, &Passed { position: format!("({base} + {at})"), vectors, numbers });
+        let text = emitter.close();
+        emitter.line(&format!("for (var {at} = 0u; {at} < min({staged}u, {end} - {base}); {at}++) {{"));
+        emitter.block(&text);
+        emitter.line("}");
+        let text = emitter.close();
+        emitter.line(&format!("for (var {base} = {start}; {base} < {end}; {base} += {staged}u) {{"));
+        emitter.block(&text);
+        emitter.line("}");
+        globals
+    }
+
+    /// Fills an array in workgroup memory, each invocation its share.
+    fn stage(
+        &self,
+        emitter: &mut Emitter<'_>,
+        length: usize,
+        load: impl FnOnce(&mut Emitter<'_>, &Index) -> (String, String),
+    ) {
+        emitter.open();
+        let (name, depth) = (emitter.name("i"), emitter.depth());
+        let (atom, at) = emitter.indices.named_var(length, depth);
+        emitter.define(atom, &name);
+        let (tile, value) = load(emitter, &at);
+        emitter.line(&format!("{tile}[{name}] = {value};"));
+        let text = emitter.close();
+        emitter.line(&format!("for (var {name} = lid; {name} < {length}u; {name} += {}u) {{", self.lanes));
+        emitter.block(&text);
+        emitter.line("}");
+    }
+}

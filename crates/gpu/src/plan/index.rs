@@ -258,7 +258,8 @@ impl Indices {
         if self.range(index).1 <= max as i64 {
             return index.clone();
         }
-        if index.terms.is_empty() {
+        // What is always 0 is written as 0, or equal positions would look different.
+        if index.terms.is_empty() || max == 0 {
             return Index::constant(max);
         }
         let depth = self.depth(index);
@@ -276,7 +277,7 @@ impl Indices {
         let kind = Kind::Guarded { raw: raw.clone(), stride: stride as i64, extent };
         let index = self.intern(kind, extent.max(1) as i64 - 1, depth);
         let atom = index.terms[0].0;
-        (index, Some(atom))
+        (if extent > 1 { index } else { Index::default() }, Some(atom))
     }
 
     /// The multi-index of a row-major position.

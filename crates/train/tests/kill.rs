@@ -17,13 +17,18 @@ use wgrad_train::{Checkpoints, Ending, Trainer};
 /// The directory that a child trains in.
 const DIRECTORY: &str = "WGRAD_TEST_TRAIN_IN";
 
+/// This test in a process of its own. Where this one ignores signals, as what a script runs in the background does, that
+/// one would too, and Ctrl-C would rightly do nothing: it gets them back.
 fn spawn(test: &str, directory: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+    let this = std::env::current_exe().unwrap();
+    let mut command = if cfg!(target_os = "linux") {
+        let mut env = Command::new("env");
+        env.arg("--default-signal=INT,TERM,HUP").arg(this);
+        env
+    } else {
+        Command::new(this)
+    };
+    command.args(["--exact", test]).env(DIRECTORY, directory).stdout(Stdio::null()).spawn().unwrap()
 }
 
 /// Whether this process is such a child; then it trains, and calls `after_step` after each batch.

@@ -10,9 +10,9 @@ use wgrad_core::{DType, NodeId, Op, Shape};
 
 use super::emit::{Emitter, Value, register_type};
 use super::{Body, Shaping};
-use crate::plan::Kernel;
 use crate::plan::fuse::is_row;
 use crate::plan::index::Index;
+use crate::plan::{ITERATIONS, Kernel};
 
 /// Rows enough to give each lane one, and a length that is too much for one.
 const ROWS_ALONE: usize = 128;
@@ -72,8 +72,7 @@ pub(super) fn write(
         length,
         rows,
     };
-    emitter.wide_loads = lanes == 4 || row_lanes == 4;
-    emitter.compact = shaping.compact;
+    emitter.widest = lanes.max(row_lanes);
     this.write(emitter, shaping)
 }
 
@@ -81,7 +80,7 @@ pub(super) fn write(
 /// one alone. Some software drivers end an invocation after 65,535 iterations.
 fn may_share(share: u32, steps: usize, shaping: &Shaping) -> bool {
     let together = shaping.subgroup == Some(share) || share.is_power_of_two() && share <= shaping.row_threads;
-    (share == 1 || together) && steps.div_ceil(share.max(1) as usize) <= 60_000
+    (share == 1 || together) && steps.div_ceil(share.max(1) as usize) <= ITERATIONS
 }
 
 /// The shares that are possible: what each iterates, in all and waiting for each other.

@@ -10,7 +10,7 @@ use super::store::{
     reads_all_over,
 };
 use super::views::{self, is_view};
-use super::{Archetype, Kernel};
+use super::{Archetype, ITERATIONS, Kernel};
 
 /// What the device allows, and whether to fuse at all.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +45,6 @@ impl Budget {
 const EPILOGUE: u32 = 64;
 /// The longest row that one workgroup reduces and maps in one kernel.
 const ROW: usize = 16 * 1024;
-
-/// The most loop iterations that one invocation may need: llvmpipe ends it silently after 65,535.
-const ITERATIONS: usize = 60_000;
 
 /// Kernels in an order of creation (not of execution), and which kernel computes each node.
 pub struct Fused {

@@ -10,6 +10,8 @@ use wgrad_core::ops::{
 };
 use wgrad_core::{DType, Graph, Node, NodeId, Op, Recording, Shape, Tensor, TensorSpec};
 
+use super::ITERATIONS;
+
 /// A chunk of a split reduction has about this many elements.
 const CHUNK: usize = 1024;
 /// A reduction longer than this is split however many results it has: some software drivers end an
@@ -17,8 +19,6 @@ const CHUNK: usize = 1024;
 const LONGEST: usize = 16 * 1024;
 /// A reduction with at least this many results keeps the device busy without being split.
 const ENOUGH_RESULTS: usize = 4096;
-/// The most iterations of a loop of one invocation, with some to spare for loops beside it.
-const LONGEST_LOOP: usize = 60_000;
 /// The widest rows of queries, keys and values that an invocation holds in registers.
 const WIDEST_ATTENTION: usize = 128;
 /// Running sums are computed directly over blocks of this many elements.
@@ -128,7 +128,7 @@ fn attention(inputs: &[&Tensor], part: &AttentionPart) -> Option<Tensor> {
     let specs: Vec<TensorSpec> = operands.iter().map(|operand| operand.spec()).collect();
     let shape = part.attention.shape(&specs.iter().collect::<Vec<_>>());
     let fits = |width: usize| width.is_multiple_of(4) && (4..=WIDEST_ATTENTION).contains(&width);
-    let few = |rows: usize| (1..=LONGEST_LOOP).contains(&rows);
+    let few = |rows: usize| (1..=ITERATIONS).contains(&rows);
     let suits = specs.iter().all(|spec| spec.dtype == DType::F32)
         && fits(shape.width)
         && fits(shape.value_width)

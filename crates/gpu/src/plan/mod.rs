@@ -23,6 +23,9 @@ use std::sync::Arc;
 
 use wgrad_core::{DType, NodeId, Recording, Shape};
 
+/// The most loop iterations that one invocation may need, with some to spare: llvmpipe ends it silently after 65,535.
+pub const ITERATIONS: usize = 60_000;
+
 /// What a kernel iterates over.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Archetype {

@@ -60,7 +60,7 @@ impl<'a> Trial<'a> {
         let (fresh, work) = (gpu.buffer("operands", end, usage)?, gpu.buffer("trial", end, usage)?);
         for (_, [offset, bytes], id) in &ranges {
             let operand = operand(plan.recording.node(*id).spec.dtype, *bytes as usize);
-            gpu.inner.queue.write_buffer(&fresh, *offset, &operand);
+            gpu.upload(&fresh, &[(*offset, &operand)])?;
         }
         let ranges = ranges.into_iter().map(|(place, range, _)| (place, range)).collect();
         Ok(Some(Self { gpu, plan, kernel, ranges, fresh, work }))

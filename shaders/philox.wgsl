@@ -2,6 +2,7 @@
 //
 // Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
+//:begin multiply_high
 // The upper half of the 64-bit product, from 16-bit halves: the middle sum is (2^16-1)^2 + 2 (2^16-1) at most.
 fn philox_multiply_high(a: u32, b: u32) -> u32 {
     let a_low = a & 0xffffu;
@@ -12,6 +13,7 @@ fn philox_multiply_high(a: u32, b: u32) -> u32 {
     let middle = a_low * b_high + (cross & 0xffffu);
     return a_high * b_high + (cross >> 16u) + (middle >> 16u);
 }
+//:end multiply_high
 
 fn philox_round(c: vec4<u32>, k: vec2<u32>) -> vec4<u32> {
     return vec4<u32>(

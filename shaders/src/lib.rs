@@ -8,7 +8,15 @@
 pub const MATH: &str = include_str!("../math.wgsl");
 
 /// `fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32>`: one Philox 4x32-10 block.
+///
+/// Region: `multiply_high`, for adapters with integers of 64 bits [`MULTIPLY_HIGH_64`].
 pub const PHILOX: &str = include_str!("../philox.wgsl");
+
+/// The upper half of a product of two words, of which [`PHILOX`] takes twenty, where there is a type for the whole.
+pub const MULTIPLY_HIGH_64: &str = "fn philox_multiply_high(a: u32, b: u32) -> u32 {
+    return u32((u64(a) * u64(b)) >> 32u);
+}
+";
 
 /// Batched matrix product through workgroup memory, for discrete and integrated GPUs.
 ///

@@ -66,7 +66,7 @@ impl Gpu {
     fn dispatch_nothing(&self, source: &Source) -> Result<(), Error> {
         let pipeline = self.pipeline(&source.wgsl, source.bindings.len(), source.checked)?;
         let device = &self.inner.device;
-        let buffer = self.buffer("nothing", 16, wgpu::BufferUsages::STORAGE)?;
+        let buffer = self.buffer("nothing", 32, wgpu::BufferUsages::STORAGE)?;
         let entry = |binding: usize| wgpu::BindGroupEntry {
             binding: binding as u32,
             resource: buffer.as_entire_binding(),

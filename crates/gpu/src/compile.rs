@@ -8,7 +8,7 @@ use wgrad_core::{DType, Graph, Mode, NodeId, Op, Recording, Tensor, Var};
 
 #[cfg(not(target_family = "wasm"))]
 use crate::ahead;
-use crate::codegen::{self, Source};
+use crate::codegen::{self, Shaping, Source};
 use crate::device::Gpu;
 use crate::error::Error;
 use crate::parallel;
@@ -150,12 +150,13 @@ impl Compiler {
         }
         let plan = self.plan(recording, outputs)?;
         gpu.check_limits(&plan)?;
-        let shaping = gpu.shaping();
-        let generate = |step: &Range<usize>| {
-            let kernels = &plan.kernels[step.clone()];
-            codegen::generate(&plan, kernels, &gpu.shaped(&plan, kernels, &shaping))
-        };
-        let sources = parallel::map(&plan.steps, generate).into_iter().collect::<Result<Vec<Source>, _>>()?;
+        let shapings = codegen::within_budget(&plan, &gpu.shaping());
+        let steps: Vec<(&Range<usize>, Shaping)> = plan.steps.iter().zip(shapings).collect();
+        let sources = parallel::map(&steps, |(step, shaping)| {
+            let kernels = &plan.kernels[step.start..step.end];
+            codegen::generate(&plan, kernels, &gpu.shaped(&plan, kernels, shaping))
+        });
+        let sources = sources.into_iter().collect::<Result<Vec<Source>, _>>()?;
         let pipeline = |source: &Source| gpu.pipeline(&source.wgsl, source.bindings.len(), source.checked);
         let mut seen = HashSet::new();
         let kernels =

@@ -167,6 +167,7 @@ impl Gpu {
             });
         }
         let wanted = wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::SUBGROUP
             | wgpu::Features::PIPELINE_CACHE;
@@ -306,6 +307,7 @@ impl Gpu {
         let software = self.inner.info.kind == AdapterKind::Software;
         if self.inner.options.shaping.is_none() && software {
             shaping.subgroup = self.inner.subgroup;
+            shaping.int64 = self.inner.device.features().contains(wgpu::Features::SHADER_INT64);
         }
         // NVIDIA's driver reports more than it accepts along x; everybody has at least this many.
         shaping.max_groups = limits.max_compute_workgroups_per_dimension.min(65_535);

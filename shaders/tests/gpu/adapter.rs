@@ -25,10 +25,17 @@ impl Adapter {
                  does (Debian and Ubuntu: mesa-vulkan-drivers, Fedora: mesa-vulkan-drivers, Arch: vulkan-swrast)"
             )
         });
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))
+        let required_features = adapter.features() & wgpu::Features::SHADER_INT64;
+        let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
             .expect("an adapter grants a device with default limits");
         let info = adapter.get_info();
         Self { name: format!("{} ({:?}, {})", info.name, info.backend, info.driver_info), device, queue }
+    }
+
+    /// Whether shaders may compute with integers of 64 bits.
+    pub(crate) fn int64(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_INT64)
     }
 
     /// Runs a shader with `inputs` at bindings 0, 1, … of group 0 and a result of `words` words after them.

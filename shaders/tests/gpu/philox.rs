@@ -1,7 +1,7 @@
 //! Philox on the adapter against the core's.
 
 use wgrad_core::ops::philox;
-use wgrad_shaders::PHILOX;
+use wgrad_shaders::{MULTIPLY_HIGH_64, PHILOX, replace};
 
 use crate::adapter::Adapter;
 
@@ -34,7 +34,14 @@ fn philox_equals_the_reference() {
         })
         .collect();
 
-    let source = [PHILOX, MAIN].concat();
-    let blocks = Adapter::new().run(&source, &[&counters, &keys], 4 * BLOCKS, [BLOCKS as u32 / 64, 1, 1]);
-    assert_eq!(blocks, expected);
+    let adapter = Adapter::new();
+    let mut generators = vec![PHILOX.to_string()];
+    if adapter.int64() {
+        generators.push(replace(PHILOX, "multiply_high", MULTIPLY_HIGH_64));
+    }
+    for generator in generators {
+        let source = generator + MAIN;
+        let blocks = adapter.run(&source, &[&counters, &keys], 4 * BLOCKS, [BLOCKS as u32 / 64, 1, 1]);
+        assert_eq!(blocks, expected);
+    }
 }

@@ -32,10 +32,10 @@ pub(crate) fn candidates(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Res
             .map(|(share, run)| candidate((Choice::Row { share }, run)))
             .collect(),
         Archetype::Contract { node } => {
-            let emitter = Emitter::new(plan, kernel);
+            let emitter = Emitter::new(plan, kernel, shaping);
             let product = super::product(&emitter, *node)?;
             match shaping.subgroup {
-                Some(size) => cuts(&emitter, kernel, &product, size),
+                Some(size) => cuts(&emitter, kernel, &product, shaping, size),
                 None => tiles(&product, shaping).into_iter().map(candidate).collect(),
             }
         }
@@ -44,12 +44,18 @@ pub(crate) fn candidates(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Res
     })
 }
 
-fn cuts(emitter: &Emitter<'_>, kernel: &Kernel, product: &Product, size: u32) -> Vec<Candidate> {
-    let cuts = subgroup::cuts(emitter, kernel, product, size as usize).into_iter();
+fn cuts(
+    emitter: &Emitter<'_>,
+    kernel: &Kernel,
+    product: &Product,
+    shaping: &Shaping,
+    size: u32,
+) -> Vec<Candidate> {
+    let cuts = subgroup::cuts(emitter, kernel, product, shaping, size as usize).into_iter();
     cuts.map(|(cut, cost)| Candidate {
         choice: Choice::Subgroup(cut),
         run: cost.run as f64,
-        compile: cost.compile as f64,
+        compile: (subgroup::PRICE * cost.compile) as f64,
     })
     .collect()
 }

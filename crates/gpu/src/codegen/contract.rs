@@ -31,8 +31,7 @@ pub(super) fn write(
     product: &Product,
     shaping: &Shaping,
 ) -> Body {
-    emitter.wide_loads = true;
-    emitter.compact = shaping.compact;
+    emitter.widest = 4;
     let (m, n) = (product.rows.len(), product.columns.len());
     let rows = shaping.tile.rows.min(m.next_power_of_two()).max(1);
     let columns = shaping.tile.columns.min(n.next_multiple_of(4)).max(4);

@@ -3,6 +3,8 @@
 //! Each statement goes to the outermost loop in which its operands are known, and every value is written
 //! once per position, so what a loop does not change is computed before it.
 
+mod memory;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
@@ -10,9 +12,12 @@ use wgrad_core::kernel::WgslKernel;
 use wgrad_core::ops::Wgsl;
 use wgrad_core::{DType, NodeId, Op, Shape};
 
+use super::Shaping;
 use super::own::Function;
 use crate::plan::index::{Index, Indices, Kind};
-use crate::plan::{Kernel, Place, Plan, views};
+use crate::plan::{Kernel, Plan, views};
+
+pub(super) use memory::{Binding, vector_of};
 
 /// A WGSL expression and the loop depth at which it is known.
 #[derive(Clone, Debug)]
@@ -23,24 +28,16 @@ pub(super) struct Value {
     pub(super) depth: usize,
 }
 
-/// A storage buffer of the kernel.
-#[derive(Clone, Debug)]
-pub(super) struct Binding {
-    /// What is bound.
-    pub(super) place: Place,
-    /// Its element type.
-    pub(super) dtype: DType,
-    /// Whether some access reads or writes four elements at once.
-    pub(super) wide: bool,
-}
-
 #[derive(Default)]
 struct Scope {
     text: String,
     values: Vec<(NodeId, Index)>,
     atoms: Vec<u32>,
-    groups: Vec<(usize, Index)>,
+    groups: Vec<Group>,
 }
+
+/// Neighbours that are loaded or drawn together: what from, how many, and which of them.
+type Group = (usize, usize, Index);
 
 /// The state of writing one kernel.
 pub(super) struct Emitter<'a> {
@@ -54,7 +51,7 @@ pub(super) struct Emitter<'a> {
     values: HashMap<(NodeId, Index), Value>,
     atoms: HashMap<u32, String>,
     conditions: HashMap<u32, String>,
-    groups: HashMap<(usize, Index), Value>,
+    groups: HashMap<Group, Value>,
     /// The buffers used so far.
     pub(super) bindings: Vec<Binding>,
     /// The library functions used so far.
@@ -65,12 +62,14 @@ pub(super) struct Emitter<'a> {
     pub(super) philox: bool,
     /// The functions that users wrote for operations that occur.
     pub(super) own: Vec<(WgslKernel, Function)>,
-    /// Loads written outside and inside of loops: of one element, and of four.
-    pub(super) reads: [[usize; 2]; 2],
-    /// Whether to read four neighbours at once where positions allow it.
-    pub(super) wide_loads: bool,
-    /// Whether the kernel is to be short: [`Shaping::compact`](super::Shaping::compact).
+    /// Loads written outside and inside of loops: of one element, of four and of eight.
+    pub(super) reads: [[usize; 3]; 2],
+    /// The most neighbours to read at once where positions allow it: 1, 4 or 8.
+    pub(super) widest: usize,
+    /// Whether the kernel is to be short: [`Shaping::compact`].
     pub(super) compact: bool,
+    /// Whether it may use integers of 64 bits: [`Shaping::int64`].
+    pub(super) int64: bool,
     next: usize,
     /// What could not be written: a fault of the planner.
     pub(super) fault: Option<String>,
@@ -103,7 +102,7 @@ const UNROLLED_BY_DRIVERS: std::ops::RangeInclusive<usize> = 2..=32;
 
 impl<'a> Emitter<'a> {
     /// An emitter for one kernel, with the scope of the whole function open.
-    pub(super) fn new(plan: &'a Plan, kernel: &'a Kernel) -> Self {
+    pub(super) fn new(plan: &'a Plan, kernel: &'a Kernel, shaping: &Shaping) -> Self {
         Self {
             plan,
             indices: Indices::default(),
@@ -119,9 +118,10 @@ impl<'a> Emitter<'a> {
             half: false,
             philox: false,
             own: vec![],
-            reads: [[0; 2]; 2],
-            wide_loads: false,
-            compact: false,
+            reads: [[0; 3]; 2],
+            widest: 1,
+            compact: shaping.compact,
+            int64: shaping.int64,
             next: 0,
             fault: None,
         }
@@ -304,64 +304,6 @@ impl<'a> Emitter<'a> {
         name
     }
 
-    /// The number of the binding for a node's place.
-    pub(super) fn binding(&mut self, node: NodeId) -> usize {
-        let Some(place) = self.plan.place(self.kernel, node).cloned() else {
-            self.fault = Some(format!("%{} has no place", node.0));
-            return 0;
-        };
-        let dtype = self.dtype(node);
-        self.half |= dtype == DType::F16;
-        if let Some(known) = self.bindings.iter().position(|b| b.place == place && b.dtype == dtype) {
-            return known;
-        }
-        self.bindings.push(Binding { place, dtype, wide: false });
-        self.bindings.len() - 1
-    }
-
-    /// The position as four times a group, and the component within, if the group is the same for every
-    /// value of the variables.
-    fn group_of(index: &Index) -> Option<(Index, usize)> {
-        let aligned = index.terms.iter().all(|(_, c)| c % 4 == 0) && !index.terms.is_empty();
-        aligned.then(|| {
-            let terms = index.terms.iter().map(|&(atom, c)| (atom, c / 4)).collect();
-            let group = Index { terms, constant: index.constant.div_euclid(4) };
-            (group, index.constant.rem_euclid(4) as usize)
-        })
-    }
-
-    fn load(&mut self, node: NodeId, index: &[Index]) -> Value {
-        let shape = self.shape(node);
-        let position = self.indices.flatten(index, &shape);
-        let binding = self.binding(node);
-        let is_bool = self.dtype(node) == DType::Bool;
-        let truth = |text: String| if is_bool { format!("({text} != 0u)") } else { text };
-        if let Some((group, lane)) = Self::group_of(&position).filter(|_| self.wide_loads) {
-            let key = (binding, group.clone());
-            let vector = match self.groups.get(&key) {
-                Some(vector) => vector.clone(),
-                None => {
-                    let depth = self.indices.depth(&group);
-                    let at = self.position(&group);
-                    self.bindings[binding].wide = true;
-                    self.reads[usize::from(depth > 0)][1] += 1;
-                    let text = self.let_("q", depth, &format!("load_four{binding}({at})"));
-                    let vector = Value { text, depth };
-                    self.scopes[depth].groups.push(key.clone());
-                    self.groups.insert(key, vector.clone());
-                    vector
-                }
-            };
-            let text = truth(format!("{}.{}", vector.text, COMPONENTS[lane]));
-            return Value { text, depth: vector.depth };
-        }
-        let depth = self.indices.depth(&position);
-        let at = self.position(&position);
-        self.reads[usize::from(depth > 0)][0] += 1;
-        let text = self.let_("v", depth, &truth(format!("load{binding}({at})")));
-        Value { text, depth }
-    }
-
     /// The value of a node at a position.
     pub(super) fn value(&mut self, node: NodeId, index: &[Index]) -> Value {
         let key = self.key(node, index);
@@ -471,7 +413,7 @@ impl<'a> Emitter<'a> {
         let position = self.indices.flatten(index, &node.spec.shape);
         let (block, lane) = (self.indices.div(&position, 4), self.indices.rem(&position, 4));
         // No binding has a number this large.
-        let key = (usize::MAX - id.index(), block.clone());
+        let key = (usize::MAX - id.index(), 4, block.clone());
         let words = match self.groups.get(&key) {
             Some(words) => words.clone(),
             None => {
@@ -553,33 +495,6 @@ impl<'a> Emitter<'a> {
         count
     }
 
-    /// Writes a stored node at one or more positions. Four aligned neighbours are written at once.
-    pub(super) fn store(&mut self, node: NodeId, lanes: &[Vec<Index>]) {
-        let values: Vec<Value> = lanes.iter().map(|index| self.value(node, index)).collect();
-        let shape = self.shape(node);
-        let positions: Vec<Index> = lanes.iter().map(|index| self.indices.flatten(index, &shape)).collect();
-        let binding = self.binding(node);
-        let dtype = self.dtype(node);
-        let word = |text: &str| {
-            if dtype == DType::Bool { format!("select(0u, 1u, {text})") } else { text.to_string() }
-        };
-        let neighbours = positions.windows(2).all(|pair| pair[1] == pair[0].clone().offset(1));
-        let group = Self::group_of(&positions[0]).filter(|(_, lane)| *lane == 0);
-        if let (4, true, Some((group, _))) = (lanes.len(), neighbours, group) {
-            self.bindings[binding].wide = true;
-            let at = self.position(&group);
-            let words: Vec<String> = values.iter().map(|value| word(&value.text)).collect();
-            let vector = vector_of(&words)
-                .unwrap_or_else(|| format!("vec4<{}>({})", memory_type(dtype), words.join(", ")));
-            self.line(&format!("store_four{binding}({at}, {vector});"));
-            return;
-        }
-        for (value, position) in values.iter().zip(&positions) {
-            let at = self.position(position);
-            self.line(&format!("store{binding}({at}, {});", word(&value.text)));
-        }
-    }
-
     /// Writes a function of its own, which shares nothing but bindings with the rest of the kernel.
     pub(super) fn function(&mut self, signature: &str, body: impl FnOnce(&mut Self)) -> String {
         let scopes = std::mem::replace(&mut self.scopes, vec![Scope::default()]);
@@ -598,12 +513,4 @@ impl<'a> Emitter<'a> {
     pub(super) fn finish(&mut self) -> String {
         self.close()
     }
-}
-
-/// The vector whose four components these are, if they are.
-pub(super) fn vector_of(components: &[String]) -> Option<String> {
-    let base = components.first()?.strip_suffix(".x")?;
-    let all = components.len() == 4
-        && components.iter().zip(COMPONENTS).all(|(text, c)| *text == format!("{base}.{c}"));
-    all.then(|| base.to_string())
 }

@@ -53,7 +53,7 @@ pub(super) fn write_packed(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: us
 
 /// Stores the elements `t * lanes` and following.
 fn elements(emitter: &mut Emitter<'_>, kernel: &Kernel, count: usize, lanes: usize) {
-    emitter.wide_loads = lanes == 4;
+    emitter.widest = lanes;
     let (atom, t) = emitter.indices.named_var(count, 0);
     emitter.define(atom, "t");
     let mut stores = vec![];

@@ -2,6 +2,7 @@
 //! lie, so equal kernels share one pipeline.
 
 mod attention;
+mod budget;
 mod candidates;
 mod contract;
 mod emit;
@@ -15,13 +16,16 @@ mod row;
 mod subgroup;
 mod tiled;
 
+use std::collections::BTreeSet;
+
 use wgrad_core::{NodeId, Op};
 
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Place, Plan};
-use emit::{Emitter, memory_type};
+use emit::{Binding, Emitter, memory_type};
 use product::Product;
 
+pub(crate) use budget::within_budget;
 pub(crate) use candidates::{Candidate, candidates};
 pub use contract::Tile;
 pub use subgroup::Cut;
@@ -49,13 +53,15 @@ pub struct Shaping {
     pub row_share: Option<u32>,
     /// Whether kernels are short rather than written out, because the driver's compiler is slow.
     pub compact: bool,
+    /// Whether there are integers of 64 bits, which eight neighbours are loaded as.
+    pub int64: bool,
 }
 
 impl Shaping {
-    /// For adapters that run on the CPU: no barriers, large register tiles, small workgroups.
+    /// For adapters that run on the CPU: no barriers, large register tiles.
     pub fn software() -> Self {
         Self {
-            map_workgroup: 64,
+            map_workgroup: 256,
             map_lanes: 4,
             row_threads: 1,
             tile: Tile { rows: 8, columns: 16, workgroup: 8 },
@@ -65,6 +71,7 @@ impl Shaping {
             cut: None,
             row_share: None,
             compact: true,
+            int64: false,
         }
     }
 
@@ -81,6 +88,7 @@ impl Shaping {
             cut: None,
             row_share: None,
             compact: false,
+            int64: false,
         }
     }
 }
@@ -126,7 +134,7 @@ pub fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<So
     if let Archetype::Wgsl { node } = kernel.archetype {
         return own::generate(plan, node, shaping);
     }
-    let mut emitter = Emitter::new(plan, kernel);
+    let mut emitter = Emitter::new(plan, kernel, shaping);
     let source = match tiled_product(&emitter, kernel, shaping)? {
         Some(product) => {
             let parts = tiled::write(&mut emitter, kernel, &product);
@@ -249,23 +257,64 @@ fn group_number(name: &str, [x, y, _]: [u32; 3]) -> String {
 /// Bindings, functions that read and write their elements, and library functions.
 fn preamble(emitter: &Emitter<'_>) -> String {
     let mut wgsl = String::from(if emitter.half { ENABLE_F16 } else { "" });
+    wgsl.push_str(&eights(&emitter.bindings));
     for (number, binding) in emitter.bindings.iter().enumerate() {
         let element = memory_type(binding.dtype);
-        let array = if binding.wide { format!("vec4<{element}>") } else { element.to_string() };
-        let at = if binding.wide { "[i >> 2u][i & 3u]" } else { "[i]" };
+        let declare = |array: &str| {
+            format!("@group(0) @binding({number}) var<storage, read_write> b{number}: array<{array}>;\n")
+        };
+        if binding.eights && !binding.fours && !binding.stored {
+            wgsl.push_str(&declare("vec4<u64>"));
+            wgsl.push_str(&format!(
+                "fn load{number}(i: u32) -> {element} {{\n\
+                 \x20 return bitcast<{element}>(u32(b{number}[i >> 3u][(i >> 1u) & 3u] >> (32u * (i & 1u))));\n}}\n\
+                 fn load_eight{number}(i: u32) -> Eight_{element} {{ return words_{element}(b{number}[i]); }}\n"
+            ));
+            continue;
+        }
+        let wide = binding.fours || binding.eights;
+        let array = if wide { format!("vec4<{element}>") } else { element.to_string() };
+        let at = if wide { "[i >> 2u][i & 3u]" } else { "[i]" };
+        wgsl.push_str(&declare(&array));
         wgsl.push_str(&format!(
-            "@group(0) @binding({number}) var<storage, read_write> b{number}: array<{array}>;\n\
-             fn load{number}(i: u32) -> {element} {{ return b{number}{at}; }}\n\
+            "fn load{number}(i: u32) -> {element} {{ return b{number}{at}; }}\n\
              fn store{number}(i: u32, v: {element}) {{ b{number}{at} = v; }}\n"
         ));
-        if binding.wide {
+        if wide {
             wgsl.push_str(&format!(
                 "fn load_four{number}(i: u32) -> {array} {{ return b{number}[i]; }}\n\
                  fn store_four{number}(i: u32, v: {array}) {{ b{number}[i] = v; }}\n"
             ));
         }
+        if binding.eights {
+            wgsl.push_str(&load_eight(number, element));
+        }
     }
     wgsl + &library(emitter)
+}
+
+/// Loads eight neighbours where a binding is of fours, because something else reads or writes fours of it.
+fn load_eight(number: usize, element: &str) -> String {
+    format!(
+        "fn load_eight{number}(i: u32) -> Eight_{element} {{\n\
+         \x20 let a = load_four{number}(2u * i);\n\
+         \x20 let b = load_four{number}(2u * i + 1u);\n\
+         \x20 return Eight_{element}(vec4(a.xz, b.xz), vec4(a.yw, b.yw));\n}}\n"
+    )
+}
+
+/// The types of eight neighbours, those at even and those at odd positions, and how words of 64 bits become them.
+fn eights(bindings: &[Binding]) -> String {
+    let elements = bindings.iter().filter(|binding| binding.eights).map(|binding| memory_type(binding.dtype));
+    let write = |element: &str| {
+        format!(
+            "struct Eight_{element} {{ even: vec4<{element}>, odd: vec4<{element}> }}\n\
+             fn words_{element}(w: vec4<u64>) -> Eight_{element} {{\n\
+             \x20 let high = vec4<u32>(w >> vec4<u32>(32u));\n\
+             \x20 return Eight_{element}(bitcast<vec4<{element}>>(vec4<u32>(w)), bitcast<vec4<{element}>>(high));\n}}\n"
+        )
+    };
+    elements.collect::<BTreeSet<&str>>().into_iter().map(write).collect()
 }
 
 /// The functions that a kernel calls: the library's, and those that users wrote.
@@ -273,7 +322,11 @@ fn library(emitter: &Emitter<'_>) -> String {
     let functions: Vec<&str> = emitter.functions.iter().copied().collect();
     let mut wgsl = wgrad_shaders::math(&functions);
     if emitter.philox {
-        wgsl.push_str(wgrad_shaders::PHILOX);
+        let wide = wgrad_shaders::MULTIPLY_HIGH_64;
+        wgsl.push_str(&match emitter.int64 {
+            true => wgrad_shaders::replace(wgrad_shaders::PHILOX, "multiply_high", wide),
+            false => wgrad_shaders::PHILOX.into(),
+        });
     }
     emitter.own.iter().for_each(|(_, function)| wgsl.push_str(&function.text));
     wgsl

@@ -2,7 +2,7 @@
 //! may differ in size, which workgroups belong to which; the rest of the kernel is written once.
 
 use super::emit::{Binding, Emitter, memory_type};
-use super::{Body, Bound, ENABLE_F16, Shaping, Source, Word, fold, group_number, library, map};
+use super::{Body, Bound, ENABLE_F16, Shaping, Source, Word, eights, fold, group_number, library, map};
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Place, Plan};
 
@@ -25,7 +25,7 @@ fn alike(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, E
     let mut checked = false;
     let mut members = vec![];
     for kernel in kernels {
-        let mut emitter = Emitter::new(plan, kernel);
+        let mut emitter = Emitter::new(plan, kernel, shaping);
         let body = super::write(&mut emitter, kernel, shaping)?;
         if let Some(fault) = emitter.fault {
             return Err(Error::Internal(fault));
@@ -62,13 +62,20 @@ fn alike(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, E
     );
     let places: Vec<Place> = members.iter().flatten().map(|binding| binding.place.clone()).collect();
     let words = places.iter().cloned().map(Word::Start).collect();
-    Ok(Source { wgsl, bindings: bound(places, words), grid, checked })
+    let eights = members[0].iter().any(|binding| binding.eights);
+    Ok(Source { wgsl, bindings: bound(places, words, eights), grid, checked })
 }
 
-/// The bindings of a packed kernel whose tensors lie in these places.
-fn bound(places: Vec<Place>, table: Vec<Word>) -> Vec<Bound> {
-    let (state, workspace) = places.into_iter().partition(|place| matches!(place, Place::State(_)));
-    vec![Bound::State(state), Bound::Workspace(workspace), Bound::Table(table)]
+/// The bindings of a packed kernel whose tensors lie in these places; state and workspace a second time where it reads
+/// eights.
+fn bound(places: Vec<Place>, table: Vec<Word>, eights: bool) -> Vec<Bound> {
+    let (state, workspace): (Vec<Place>, Vec<Place>) =
+        places.into_iter().partition(|place| matches!(place, Place::State(_)));
+    let mut bound = vec![Bound::State(state), Bound::Workspace(workspace)];
+    let again = if eights { bound.clone() } else { vec![] };
+    bound.push(Bound::Table(table));
+    bound.extend(again);
+    bound
 }
 
 fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
@@ -80,7 +87,7 @@ fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Er
         let Archetype::Map { numel } = kernel.archetype else {
             return Err(Error::Internal("only maps are packed".into()));
         };
-        let mut emitter = Emitter::new(plan, kernel);
+        let mut emitter = Emitter::new(plan, kernel, shaping);
         let text = map::write_packed(&mut emitter, kernel, numel);
         if let Some(fault) = emitter.fault {
             return Err(Error::Internal(fault));
@@ -105,7 +112,7 @@ fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Er
         + &largest.2
         + &entry(members[0].bindings.len(), groups, grid, shaping.map_workgroup, &largest.1);
     let places = members.iter().flat_map(|member| &member.bindings).map(|b| b.place.clone()).collect();
-    Ok(Source { wgsl, bindings: bound(places, table(&members, share)), grid, checked })
+    Ok(Source { wgsl, bindings: bound(places, table(&members, share), false), grid, checked })
 }
 
 /// The member of every workgroup; then for each member its first workgroup, its number of groups of four
@@ -129,6 +136,13 @@ fn arenas(bindings: &[Binding]) -> String {
          @group(0) @binding(1) var<storage, read_write> workspace: array<vec4<u32>>;\n\
          @group(0) @binding(2) var<storage, read_write> table: array<u32>;\n",
     );
+    if bindings.iter().any(|binding| binding.eights) {
+        wgsl.push_str(
+            "@group(0) @binding(3) var<storage, read_write> state_eights: array<vec4<u64>>;\n\
+             @group(0) @binding(4) var<storage, read_write> workspace_eights: array<vec4<u64>>;\n",
+        );
+        wgsl.push_str(&eights(bindings));
+    }
     for (number, binding) in bindings.iter().enumerate() {
         let arena = if matches!(binding.place, Place::State(_)) { "state" } else { "workspace" };
         let t = memory_type(binding.dtype);
@@ -141,6 +155,12 @@ fn arenas(bindings: &[Binding]) -> String {
              fn load_four{number}(i: u32) -> vec4<{t}> {{ return bitcast<vec4<{t}>>({four}); }}\n\
              fn store_four{number}(i: u32, v: vec4<{t}>) {{ {four} = bitcast<vec4<u32>>(v); }}\n"
         ));
+        if binding.eights {
+            wgsl.push_str(&format!(
+                "fn load_eight{number}(i: u32) -> Eight_{t} {{\n\
+                 \x20 return words_{t}({arena}_eights[start{number} / 2u + i]);\n}}\n"
+            ));
+        }
     }
     wgsl
 }

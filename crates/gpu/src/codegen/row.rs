@@ -14,9 +14,12 @@ use crate::plan::fuse::is_row;
 use crate::plan::index::Index;
 use crate::plan::{ITERATIONS, Kernel};
 
-/// Rows enough to give each lane one, and a length that is too much for one.
+/// Rows enough to give each lane one.
 const ROWS_ALONE: usize = 128;
+/// Lengths that are too much for a lane of its own: of rows whose elements are neighbours, which
+/// with two operands fill a processor's first cache, and of others.
 const LONG_ALONE: usize = 1024;
+const LONG_ACROSS: usize = 8192;
 
 struct Rows<'k> {
     kernel: &'k Kernel,
@@ -50,7 +53,13 @@ pub(super) fn write(
     let wanted = (length / lanes).next_power_of_two() as u32;
     let together = reduces_innermost && is_row(shape, axes) && wanted >= 32;
     // Where rows are many and short, a lane takes one for itself.
-    let alone = rows / row_lanes >= ROWS_ALONE && length < LONG_ALONE;
+    let whole = |id: &&NodeId| emitter.plan.recording.node(**id).spec.shape.numel() == shape.numel();
+    let single = kernel.loads.iter().filter(whole).count() == 1;
+    let short = match reduces_innermost {
+        true => length < LONG_ALONE || single && length == LONG_ALONE,
+        false => length < LONG_ACROSS,
+    };
+    let alone = rows / row_lanes >= ROWS_ALONE && short;
     let shares = |size: &u32| !alone && length / lanes >= 2 * *size as usize;
     let subgroup = shaping.subgroup.filter(shares);
     let rule = match subgroup {

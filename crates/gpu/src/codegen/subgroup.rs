@@ -13,14 +13,14 @@ use super::product::Product;
 use super::results::{Lane, Patches, Results, chunk_type, lanes, vector};
 use super::{Body, Shaping};
 use crate::plan::index::Index;
-use crate::plan::{Kernel, Plan};
+use crate::plan::{ITERATIONS, Kernel};
 
 /// How the tile of a contraction that a subgroup computes is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
-    /// Rows of the tile: a power of two up to 32.
+    /// Rows of the tile: a power of two up to 64.
     pub rows: usize,
-    /// Neighbouring rows that one lane loads: 1 or 4.
+    /// Neighbouring rows that one lane loads: 1, 4 or 8.
     pub rows_per_lane: usize,
     /// Columns that one lane computes: up to 16.
     pub columns: usize,
@@ -36,33 +36,44 @@ fn flat() -> usize {
     1
 }
 
-/// What a cut costs, in cycles.
+/// What a cut costs.
 pub(super) struct Cost {
-    /// Of the whole contraction.
+    /// Running the whole contraction, in cycles.
     pub(super) run: usize,
-    /// That compiling it is worth.
+    /// Compiling it, in operations.
     pub(super) compile: usize,
 }
 
-/// Cycles of a load of four neighbours and of one element, where an operation on all lanes takes one.
-const WIDE: usize = 80;
-const NARROW: usize = 45;
-/// Cycles that compiling one operation is worth: a third of a millisecond, over five hundred runs.
-const COMPILE: usize = 1800;
+/// Cycles of a load of eight neighbours, of four and of one, where an operation on all lanes takes one.
+const EIGHT: usize = 115;
+const FOUR: usize = 80;
+const ONE: usize = 45;
+/// Cycles that compiling an operation is worth, if nothing else is compiled: a sixteenth of a millisecond, over two
+/// hundred runs.
+pub(super) const PRICE: usize = 1200;
+/// What compiling a shuffle takes, in operations; and an accumulator beyond so many, of which each takes two and a half.
+const OF_SHUFFLE: usize = 2;
+const OF_SPILLED: usize = 7;
+const ACCUMULATORS: usize = 128;
 /// Workgroups that keep the cores busy.
-const ENOUGH_TASKS: usize = 16;
+pub(super) const ENOUGH_TASKS: usize = 16;
 /// The most operations in the body of the loop.
-const LARGEST: usize = 1152;
-/// The most iterations of the loop: llvmpipe ends an invocation silently after 65,535 in all.
-const ITERATIONS: usize = 60_000;
+const LARGEST: usize = 2304;
 /// The most accumulators of a lane.
 const MOST: usize = 512;
 /// Accumulators that stay in registers.
 const REGISTERS: usize = 24;
 /// Rows that a tile may have.
-const HEIGHTS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+const HEIGHTS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// Neighbouring rows that a lane may load.
+const PER_LANE: [usize; 3] = [1, 4, 8];
 /// The most columns of a lane, and the most steps that are written out.
 const WIDEST: usize = 16;
+
+/// The most neighbours that are loaded together.
+fn widest(shaping: &Shaping) -> usize {
+    if shaping.int64 { 8 } else { 4 }
+}
 
 struct Tiles {
     rows: usize,
@@ -96,7 +107,7 @@ impl Cut {
         let k = product.inner.len();
         let shapes = patches(&product.columns.extents);
         HEIGHTS.contains(&self.rows)
-            && [1, 4].contains(&self.rows_per_lane)
+            && PER_LANE.contains(&self.rows_per_lane)
             && (1..=WIDEST).contains(&self.columns)
             && (self.height == 1 || shapes.contains(&(self.columns, self.height)))
             && (1..=WIDEST).contains(&self.inner)
@@ -108,22 +119,18 @@ impl Cut {
 
     fn cost(&self, product: &Product, lanes: usize, loads: usize, behind: usize) -> Cost {
         let (results, operations) = (self.rows * self.columns, self.operations());
-        // Accumulators beyond the registers are loaded and stored once a step.
-        let spilled = if results > REGISTERS { results } else { 0 };
-        let shuffles = self.rows * self.inner / 2;
+        // Accumulators beyond the registers are loaded and stored once a step, mostly beside the operations.
+        let spilled = if results > REGISTERS { results / 4 } else { 0 };
+        let shuffles = self.rows * self.inner;
+        let accumulators = 5 * results / 2 + OF_SPILLED * results.saturating_sub(ACCUMULATORS);
         let steps = product.inner.len().div_ceil(self.inner).max(1);
         let tasks = self.tiles(product, lanes).tasks.next_multiple_of(2).max(ENOUGH_TASKS);
+        let step = operations + spilled + shuffles / 2 + loads;
         Cost {
-            run: tasks * (steps * (operations + spilled + shuffles + loads) + results * (behind + NARROW)),
-            compile: COMPILE * (operations + shuffles + loads / 2),
+            run: tasks * (steps * step + results * (behind + ONE)),
+            compile: operations + OF_SHUFFLE * shuffles + accumulators + loads / 2,
         }
     }
-}
-
-/// What the loads of one step of the loop cost, for one row slot of every lane and for the columns.
-struct Loads {
-    rows: usize,
-    columns: usize,
 }
 
 pub(super) fn write(
@@ -133,12 +140,15 @@ pub(super) fn write(
     shaping: &Shaping,
     size: u32,
 ) -> Body {
-    emitter.wide_loads = true;
-    emitter.compact = shaping.compact;
+    emitter.widest = widest(shaping);
     let size = size as usize;
     let k = product.inner.len();
     let cut = shaping.cut.filter(|cut| cut.inner <= k.max(1) && cut.is_sensible(product, size));
-    let cut = cut.unwrap_or_else(|| choose(emitter, kernel, product, size));
+    let cut = cut.unwrap_or_else(|| {
+        let all = cuts(emitter, kernel, product, shaping, size);
+        let one = Cut { rows: 1, rows_per_lane: 1, columns: 1, height: 1, inner: 1 };
+        cheapest(&all, PRICE).map_or(one, |(cut, _)| *cut)
+    });
     let tasks = cut.tiles(product, size).tasks;
     let tile = Tile::new(emitter, product, cut, size);
     if u64::from(shaping.max_groups) < tasks as u64 {
@@ -157,11 +167,9 @@ pub(super) fn write(
     Body { text, globals: String::new(), workgroup, groups: tasks as u64, subgroup: true }
 }
 
-/// The cheapest of all sensible cuts, compiling included.
-fn choose(emitter: &Emitter<'_>, kernel: &Kernel, product: &Product, size: usize) -> Cut {
-    let all = cuts(emitter, kernel, product, size);
-    let cheapest = all.into_iter().min_by_key(|(_, cost)| cost.run + cost.compile);
-    cheapest.map_or(Cut { rows: 1, rows_per_lane: 1, columns: 1, height: 1, inner: 1 }, |(cut, _)| cut)
+/// The cheapest cut where compiling an operation is worth so many cycles.
+pub(super) fn cheapest(cuts: &[(Cut, Cost)], price: usize) -> Option<&(Cut, Cost)> {
+    cuts.iter().min_by_key(|(_, cost)| cost.run + price * cost.compile)
 }
 
 /// All sensible cuts, by a model of what loads and operations cost.
@@ -169,29 +177,40 @@ pub(super) fn cuts(
     emitter: &Emitter<'_>,
     kernel: &Kernel,
     product: &Product,
+    shaping: &Shaping,
     size: usize,
 ) -> Vec<(Cut, Cost)> {
-    let (plan, behind) = (emitter.plan, emitter.inlined(kernel));
+    let (behind, widest) = (emitter.inlined(kernel), widest(shaping));
+    let fresh = || {
+        let mut emitter = Emitter::new(emitter.plan, kernel, shaping);
+        emitter.widest = widest;
+        emitter
+    };
     let k = product.inner.len();
-    let divisors = (2..=8).filter(|steps| k.is_multiple_of(*steps)).chain([4, 1]);
-    let steps =
-        trailing(&product.inner.extents).into_iter().chain(divisors).filter(|&steps| steps <= k.max(1));
-    let widths: BTreeSet<usize> = trailing(&product.columns.extents).into_iter().chain([4, 1]).collect();
+    let taps = trailing(&product.inner.extents);
+    // Steps that do not follow the taps of a window share no loads; odd ones are for axes that nothing else divides.
+    let windows = taps.iter().any(|taps| taps % 2 == 1);
+    let divides =
+        |steps: &usize| k.is_multiple_of(*steps) && (steps.is_power_of_two() || !k.is_multiple_of(4));
+    let divisors = (2..=8).filter(divides).chain([4]).filter(|_| !windows);
+    let steps: BTreeSet<usize> = taps.into_iter().chain(divisors).chain([1]).collect();
+    let widths: BTreeSet<usize> =
+        trailing(&product.columns.extents).into_iter().chain([1, 4, widest]).collect();
     let shapes = widths.into_iter().map(|columns| (columns, 1)).chain(patches(&product.columns.extents));
     let shapes: Vec<(usize, usize)> = shapes.collect();
-    let tallest = HEIGHTS.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(32);
+    let tallest = HEIGHTS.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(64);
     let mut all = vec![];
-    for inner in steps.collect::<BTreeSet<usize>>() {
+    for inner in steps.into_iter().filter(|&steps| steps <= k.max(1)) {
         // What a step costs to load: for one slot of rows in either order, and for each width.
-        let slot = [1, 4].map(|rows_per_lane| {
+        let slot = PER_LANE.map(|rows_per_lane| {
             let cut = Cut { rows: size * rows_per_lane, rows_per_lane, columns: 1, height: 1, inner };
-            probe(plan, kernel, product, cut, size).rows
+            loads(&mut fresh(), product, cut, size, 0)
         });
         for &(columns, height) in &shapes {
             let cut = Cut { rows: size, rows_per_lane: 1, columns, height, inner };
-            let of_columns = probe(plan, kernel, product, cut, size).columns;
+            let of_columns = loads(&mut fresh(), product, cut, size, 1);
             for rows in HEIGHTS.into_iter().filter(|&rows| rows <= tallest) {
-                for (rows_per_lane, slot) in [1, 4].into_iter().zip(slot) {
+                for (rows_per_lane, slot) in PER_LANE.into_iter().zip(slot) {
                     let cut = Cut { rows, rows_per_lane, columns, height, inner };
                     let loads = slot * rows.div_ceil(size * rows_per_lane) + of_columns;
                     if cut.is_sensible(product, size) {
@@ -228,25 +247,23 @@ fn patches(extents: &[usize]) -> Vec<(usize, usize)> {
     heights.map(|height| (4 * height, height)).collect()
 }
 
-/// Counts the loads of a step by writing one.
-fn probe(plan: &Plan, kernel: &Kernel, product: &Product, cut: Cut, size: usize) -> Loads {
-    let mut emitter = Emitter::new(plan, kernel);
-    emitter.wide_loads = true;
-    let tile = Tile::new(&mut emitter, product, cut, size);
+/// What the loads of one operand cost in a step, by writing one.
+fn loads(emitter: &mut Emitter<'_>, product: &Product, cut: Cut, size: usize, operand: usize) -> usize {
+    let tile = Tile::new(emitter, product, cut, size);
     let steps = product.inner.len().div_ceil(cut.inner);
-    let cost = |emitter: &Emitter<'_>| {
-        // A single step is no loop: what it loads does not depend on one.
-        let counted = &emitter.reads[usize::from(steps > 1)..];
-        counted.iter().map(|[narrow, wide]| wide * WIDE + narrow * NARROW).sum::<usize>()
-    };
     emitter.open();
     let (atom, s) = emitter.indices.named_var(steps, 1);
     emitter.define(atom, "s");
-    let inner: Vec<Vec<Index>> = (0..cut.inner).map(|u| tile.inner(&mut emitter, product, &s, u)).collect();
-    inner.iter().for_each(|inner| drop(tile.row_values(&mut emitter, product, inner)));
-    let rows = cost(&emitter);
-    inner.iter().for_each(|inner| drop(tile.column_values(&mut emitter, product, inner)));
-    Loads { rows, columns: cost(&emitter) - rows }
+    for at in 0..cut.inner {
+        let inner = tile.inner(emitter, product, &s, at);
+        match operand {
+            0 => tile.row_values(emitter, product, &inner),
+            _ => tile.column_values(emitter, product, &inner),
+        };
+    }
+    // A single step is no loop: what it loads does not depend on one.
+    let counted = &emitter.reads[usize::from(steps > 1)..];
+    counted.iter().map(|[ones, fours, eights]| ones * ONE + fours * FOUR + eights * EIGHT).sum()
 }
 
 /// Where a workgroup's tile lies, and which part of it is a lane's.

@@ -31,7 +31,7 @@ pub(super) fn suits(product: &Product) -> bool {
 }
 
 pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, product: &Product) -> Tiled {
-    emitter.wide_loads = false;
+    emitter.widest = 1;
     let (m, n, k) = (product.rows.len(), product.columns.len(), product.inner.len());
     let load_a =
         operand(emitter, product, 0, "load_a", [&product.batch, &product.rows, &product.inner], ["m", "k"]);

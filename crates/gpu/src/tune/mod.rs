@@ -6,7 +6,7 @@
 
 mod choice;
 mod database;
-mod signature;
+pub(crate) mod signature;
 mod trial;
 mod tuner;
 

@@ -9,7 +9,7 @@ use wgrad_core::case;
 
 use crate::compare::DEVICES;
 
-fn write_everywhere(module: &naga::Module, info: &ModuleInfo, half: bool) -> Result<(), String> {
+fn write_everywhere(module: &naga::Module, info: &ModuleInfo, in_glsl: bool) -> Result<(), String> {
     back::spv::write_vec(module, info, &back::spv::Options::default(), None)
         .map_err(|e| format!("SPIR-V: {e}"))?;
     let msl = back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
@@ -24,8 +24,7 @@ fn write_everywhere(module: &naga::Module, info: &ModuleInfo, half: bool) -> Res
     back::hlsl::Writer::new(&mut text, &hlsl, &back::hlsl::PipelineOptions::default())
         .write(module, info, None)
         .map_err(|e| format!("HLSL: {e}"))?;
-    // GLSL has no f16.
-    if !half {
+    if in_glsl {
         let glsl = back::glsl::Options { version: back::glsl::Version::Desktop(430), ..Default::default() };
         let pipeline = back::glsl::PipelineOptions {
             shader_stage: naga::ShaderStage::Compute,
@@ -67,13 +66,14 @@ fn every_kernel_is_valid_and_is_written_for_every_backend() {
     }
     assert!(sources.len() > 100, "only {} kernels", sources.len());
     for source in &sources {
-        let half = source.contains("enable f16;");
+        // GLSL has no f16 and no integers of 64 bits.
+        let in_glsl = !source.contains("enable f16;") && !source.contains("u64");
         let module = naga::front::wgsl::parse_str(source)
             .unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source)));
-        let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP;
+        let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP;
         let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
         let info = info.unwrap_or_else(|e| panic!("{e:?}\n{source}"));
-        write_everywhere(&module, &info, half).unwrap_or_else(|e| panic!("{e}\n{source}"));
+        write_everywhere(&module, &info, in_glsl).unwrap_or_else(|e| panic!("{e}\n{source}"));
     }
     println!("{} kernels written in four languages", sources.len());
 }

@@ -9,6 +9,7 @@ use wgrad_core::ops::{Attention, AttentionShape, Pass};
 use wgrad_core::{NodeId, Op};
 
 use super::emit::Emitter;
+use super::subgroup::ENOUGH_TASKS;
 use super::{Body, Shaping};
 use crate::error::Error;
 use crate::plan::index::Index;
@@ -17,10 +18,6 @@ use crate::plan::index::Index;
 const LOWEST: &str = "-1e38f";
 /// Multiplications written out for each passing row: compilers take a third of a millisecond for each.
 const WRITTEN_OUT: usize = 512;
-/// Rows that are loaded and stored in one run of a loop.
-const TOGETHER: usize = 2;
-/// Workgroups that keep the cores of a processor busy.
-const ENOUGH_TASKS: usize = 16;
 /// Invocations of a workgroup on GPUs, and passing rows that wait in workgroup memory.
 const GPU_LANES: usize = 64;
 const STAGED_ROWS: usize = 32;
@@ -46,8 +43,7 @@ pub(super) fn write(emitter: &mut Emitter<'_>, node: NodeId, shaping: &Shaping) 
     let Op::Attention(op) = &recording.node(node).op else {
         return Err(Error::Internal("a kernel of attention without attention".into()));
     };
-    emitter.wide_loads = true;
-    emitter.compact = shaping.compact;
+    emitter.widest = 4;
     let kernel = Kernel::new(emitter, op, node, recording.node(node).inputs.clone(), shaping);
     Ok(kernel.write(emitter, shaping))
 }
@@ -102,7 +98,7 @@ impl<'a> Kernel<'a> {
         };
         let (width, value_width) = (shape.width, shape.value_width);
         let multiplications = match op.pass {
-            Pass::Forward => width + value_width,
+            Pass::Forward => width + 2 * value_width,
             Pass::Queries => 2 * width + value_width,
             Pass::KeysAndValues => 2 * (width + value_width),
         };

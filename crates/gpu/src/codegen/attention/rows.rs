@@ -1,7 +1,7 @@
 //! How the rows of attention move: owned ones from memory into registers and back, passing ones to every invocation
 //! of a workgroup.
 
-use super::{Kernel, Passed, Passing, Row, STAGED_ROWS, TOGETHER, WORKGROUP_VECTORS};
+use super::{Kernel, Passed, Passing, Row, STAGED_ROWS, WORKGROUP_VECTORS};
 use crate::codegen::emit::{Emitter, Value};
 use crate::codegen::results::{bits, pick, vector};
 use crate::plan::index::Index;
@@ -40,8 +40,8 @@ impl Kernel<'_> {
         columns.map(|column| self.vector(emitter, operand, row, &at(column))).collect()
     }
 
-    /// The vectors of an operand's owned rows. Many rows are loaded in a loop, two a run, and move up as others follow:
-    /// written out, the loads took a compiler longer than the rest.
+    /// The vectors of an operand's owned rows. Several rows are loaded in a loop, and move up as others follow: written
+    /// out, the loads took a compiler longer than the rest.
     pub(super) fn own(
         &self,
         emitter: &mut Emitter<'_>,
@@ -49,27 +49,23 @@ impl Kernel<'_> {
         operand: usize,
         lane: &Index,
     ) -> Vec<Vec<String>> {
-        if rows.len() <= TOGETHER {
-            return rows.iter().map(|row| self.vectors(emitter, operand, &row.position)).collect();
+        if let [row] = rows {
+            return vec![self.vectors(emitter, operand, &row.position)];
         }
         let width = self.columns(emitter, operand);
         let names = self.accumulators(emitter, rows.len(), width);
         self.over_rows(emitter, rows.len(), |emitter, number, _| {
-            let loaded: Vec<Vec<String>> = (0..TOGETHER)
-                .map(|at| {
-                    let row = self.row(emitter, lane, &number.clone().offset(at as i64));
-                    self.vectors(emitter, operand, &row.position)
-                })
-                .collect();
-            let follow = names[TOGETHER..].iter().chain(&loaded);
-            for (name, next) in names.iter().flatten().zip(follow.flatten()) {
+            let row = self.row(emitter, lane, number);
+            let loaded = self.vectors(emitter, operand, &row.position);
+            let follow = names[1..].iter().flatten().chain(&loaded);
+            for (name, next) in names.iter().flatten().zip(follow) {
                 emitter.line(&format!("{name} = {next};"));
             }
         });
         names
     }
 
-    /// Stores what was made of the rows: `parts` are places with each row's vectors. Many rows are stored in a loop.
+    /// Stores what was made of the rows: `parts` are places with each row's vectors. Several rows are stored in a loop.
     pub(super) fn store_rows(
         &self,
         emitter: &mut Emitter<'_>,
@@ -77,44 +73,38 @@ impl Kernel<'_> {
         lane: &Index,
         parts: &[(usize, &[Vec<String>])],
     ) {
-        if rows.len() <= TOGETHER {
-            for (number, row) in rows.iter().enumerate() {
-                parts.iter().for_each(|(start, vectors)| self.store(emitter, row, *start, &vectors[number]));
-            }
+        if let [row] = rows {
+            parts.iter().for_each(|(start, vectors)| self.store(emitter, row, *start, &vectors[0]));
             return;
         }
         self.over_rows(emitter, rows.len(), |emitter, number, bits| {
-            for at in 0..TOGETHER {
-                let row = self.row(emitter, lane, &number.clone().offset(at as i64));
-                for (start, vectors) in parts {
-                    let of_rows: Vec<&Vec<String>> = vectors.iter().skip(at).step_by(TOGETHER).collect();
-                    let column = |column: usize| {
-                        let values = of_rows.iter().map(|vectors| vectors[column].clone()).collect();
-                        pick(emitter, values, bits)
-                    };
-                    let picked: Vec<String> = (0..of_rows[0].len()).map(column).collect();
-                    self.store(emitter, &row, *start, &picked);
-                }
+            let row = self.row(emitter, lane, number);
+            for (start, vectors) in parts {
+                let column = |column: usize| {
+                    let values = vectors.iter().map(|vectors| vectors[column].clone()).collect();
+                    pick(emitter, values, bits)
+                };
+                let picked: Vec<String> = (0..vectors[0].len()).map(column).collect();
+                self.store(emitter, &row, *start, &picked);
             }
         });
     }
 
-    /// A loop over owned rows, some a run. The body gets the number of the first, and the bits of that of the run.
+    /// A loop over owned rows. The body gets the row's number, and its bits.
     fn over_rows(
         &self,
         emitter: &mut Emitter<'_>,
         rows: usize,
         body: impl FnOnce(&mut Emitter<'_>, &Index, &[String]),
     ) {
-        let runs = rows / TOGETHER;
         emitter.open();
         let (name, depth) = (emitter.name("r"), emitter.depth());
-        let (atom, run) = emitter.indices.named_var(runs, depth);
+        let (atom, number) = emitter.indices.named_var(rows, depth);
         emitter.define(atom, &name);
-        let bits = bits(emitter, &name, runs);
-        body(emitter, &run.times(TOGETHER as i64), &bits);
+        let bits = bits(emitter, &name, rows);
+        body(emitter, &number, &bits);
         let text = emitter.close();
-        emitter.repeat(&name, runs, &text);
+        emitter.repeat(&name, rows, &text);
     }
 
     pub(super) fn columns(&self, emitter: &Emitter<'_>, operand: usize) -> usize {

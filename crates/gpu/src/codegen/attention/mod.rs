@@ -98,12 +98,17 @@ impl<'a> Kernel<'a> {
         };
         let (width, value_width) = (shape.width, shape.value_width);
         let multiplications = match op.pass {
-            Pass::Forward => width + 2 * value_width,
+            Pass::Forward => width + value_width,
             Pass::Queries => 2 * width + value_width,
             Pass::KeysAndValues => 2 * (width + value_width),
         };
         let owned = if op.pass == Pass::KeysAndValues { shape.keys } else { shape.queries };
-        let mut rows = if passing == Passing::Staged { 1 } else { 8 };
+        let mut rows = match op.pass {
+            _ if passing == Passing::Staged => 1,
+            // More take the compiler twice as long and run no faster, for every passing row scales all sums.
+            Pass::Forward => 4,
+            _ => 8,
+        };
         let idle = |rows: usize| shape.count() * owned.div_ceil(lanes * rows) < ENOUGH_TASKS;
         while rows > 1 && (rows * multiplications > WRITTEN_OUT || idle(rows) || lanes * rows >= 2 * owned) {
             rows /= 2;

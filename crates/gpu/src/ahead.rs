@@ -11,6 +11,7 @@ use crate::adapter::AdapterKind;
 use crate::codegen::Source;
 use crate::device::Gpu;
 use crate::error::Error;
+use crate::plan::Place;
 
 /// How long a kernel takes that is in the cache, at the most. Only where one takes longer do other devices help.
 const CACHED: Duration = Duration::from_millis(25);
@@ -66,7 +67,8 @@ impl Gpu {
     fn dispatch_nothing(&self, source: &Source) -> Result<(), Error> {
         let pipeline = self.pipeline(&source.wgsl, source.bindings.len(), source.checked)?;
         let device = &self.inner.device;
-        let buffer = self.buffer("nothing", 32, wgpu::BufferUsages::STORAGE)?;
+        // Room for an element of any array that a kernel binds: with less, nothing would be compiled here.
+        let buffer = self.buffer("nothing", Place::ALIGNMENT, wgpu::BufferUsages::STORAGE)?;
         let entry = |binding: usize| wgpu::BindGroupEntry {
             binding: binding as u32,
             resource: buffer.as_entire_binding(),

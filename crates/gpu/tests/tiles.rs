@@ -3,7 +3,7 @@
 
 use wgrad_core::batch::Batch;
 use wgrad_core::{F32, Graph, Mode, Vars};
-use wgrad_gpu::{AdapterKind, Gpu, Program};
+use wgrad_gpu::{Gpu, Program};
 
 /// Rows, columns and inner axis of a product that a tile fills many times.
 const SIZE: usize = 512;
@@ -38,7 +38,8 @@ fn more_kernels_have_smaller_tiles_and_the_same_results() {
     };
     let (alone, beside) = (products(&gpu, 0), products(&gpu, OTHERS));
     assert_eq!(result(&alone), result(&beside));
-    if gpu.info().kind == AdapterKind::Software {
+    // The driver for whose compiler there is a budget.
+    if gpu.info().name.contains("llvmpipe") {
         let longest = |program: &Program| program.sources().map(str::len).max().unwrap();
         assert!(longest(&alone) > longest(&beside), "{} and {}", longest(&alone), longest(&beside));
     }

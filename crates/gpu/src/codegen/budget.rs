@@ -1,6 +1,6 @@
 //! How long the driver's compiler may take for all kernels of a program. Larger tiles run faster and compile longer,
-//! so the tiles of all contractions are chosen together: the fastest that fit a budget, in which every saved run
-//! has the same price.
+//! so the tiles of all contractions are chosen together: the fastest that fit a budget, where compiling an operation
+//! has one price for all kernels.
 
 use std::collections::HashMap;
 

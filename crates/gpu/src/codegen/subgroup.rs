@@ -198,7 +198,7 @@ pub(super) fn cuts(
         trailing(&product.columns.extents).into_iter().chain([1, 4, widest]).collect();
     let shapes = widths.into_iter().map(|columns| (columns, 1)).chain(patches(&product.columns.extents));
     let shapes: Vec<(usize, usize)> = shapes.collect();
-    let tallest = HEIGHTS.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(64);
+    let tallest = HEIGHTS.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(usize::MAX);
     let mut all = vec![];
     for inner in steps.into_iter().filter(|&steps| steps <= k.max(1)) {
         // What a step costs to load: for one slot of rows in either order, and for each width.

@@ -16,7 +16,7 @@ use crate::plan::index::Index;
 
 /// Below any score that is not masked, and far enough from overflow that differences are finite.
 const LOWEST: &str = "-1e38f";
-/// Multiplications written out for each passing row: compilers take a third of a millisecond for each.
+/// Multiplications written out for each passing row: compilers take half a millisecond for each, sums included.
 const WRITTEN_OUT: usize = 512;
 /// Invocations of a workgroup on GPUs, and passing rows that wait in workgroup memory.
 const GPU_LANES: usize = 64;

@@ -30,10 +30,28 @@ pub struct AdapterInfo {
     pub kind: AdapterKind,
     /// The driver and its version.
     pub driver: String,
+    /// The sizes of its subgroups, where kernels may use them.
+    pub subgroups: Option<Subgroups>,
     /// Optional features, by wgpu's names.
     pub features: Vec<String>,
     /// Limits, by WebGPU's names.
     pub limits: Vec<(String, u64)>,
+}
+
+/// The sizes that subgroups (warps, waves) of an adapter may have. A driver may choose another for each kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subgroups {
+    /// The smallest.
+    pub least: u32,
+    /// The largest.
+    pub most: u32,
+}
+
+impl Subgroups {
+    /// The size, if there is only one.
+    pub fn single(self) -> Option<u32> {
+        (self.least == self.most).then_some(self.least)
+    }
 }
 
 impl fmt::Display for AdapterInfo {
@@ -51,12 +69,14 @@ impl AdapterInfo {
             wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
             wgpu::DeviceType::Other => AdapterKind::Other,
         };
+        let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
         let l = |name: &str, value: u64| (name.to_string(), value);
         Self {
             name: info.name.clone(),
             backend: info.backend.to_str().to_string(),
             kind,
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+            subgroups: features.contains(wgpu::Features::SUBGROUP).then_some(Subgroups { least, most }),
             features: features.iter_names().map(|(name, _)| name.to_string()).collect(),
             limits: vec![
                 l("max_buffer_size", limits.max_buffer_size),
@@ -147,7 +167,15 @@ mod tests {
 
     fn adapter(name: &str, backend: &str, kind: AdapterKind) -> AdapterInfo {
         let (name, backend) = (name.into(), backend.into());
-        AdapterInfo { name, backend, kind, driver: String::new(), features: vec![], limits: vec![] }
+        AdapterInfo {
+            name,
+            backend,
+            kind,
+            driver: String::new(),
+            subgroups: None,
+            features: vec![],
+            limits: vec![],
+        }
     }
 
     #[test]

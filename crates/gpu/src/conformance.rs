@@ -11,7 +11,7 @@ use crate::device::{Gpu, Options};
 use crate::error::Error;
 
 /// The adapter under every configuration that must not change a value: fused and unfused, with kernels shaped for a
-/// CPU and for a GPU, few bindings, accesses checked and unchecked, and always with NaN in memory that has not been
+/// CPU and for a GPU with its subgroups, few bindings, accesses checked and unchecked, and always with NaN in memory that has not been
 /// written.
 ///
 /// ```no_run
@@ -33,18 +33,19 @@ impl Conformance {
     #[cfg(not(target_family = "wasm"))]
     pub fn new() -> Result<Self, Error> {
         let base = Options { poison: true, ..Options::default() };
+        let open = |options| Gpu::with_options(options);
+        let eight_bindings = open(Options { bindings: Some(8), ..base.clone() })?;
+        let hardware = Shaping { subgroups: eight_bindings.info().subgroups, ..Shaping::hardware() };
         let software = Options { shaping: Some(Shaping::software()), ..base.clone() };
-        let configurations = [
-            ("fused", software.clone()),
-            (
-                "fused, shaped for a GPU",
-                Options { shaping: Some(Shaping::hardware()), checked: true, ..base.clone() },
-            ),
-            ("unfused", Options { fuse: false, checked: true, ..software }),
-            ("fused, eight bindings", Options { bindings: Some(8), ..base }),
+        let hardware = Options { shaping: Some(hardware), checked: true, ..base };
+        let unfused = Options { fuse: false, checked: true, ..software.clone() };
+        let devices = vec![
+            ("fused", open(software)?),
+            ("fused, shaped for a GPU", open(hardware)?),
+            ("unfused", open(unfused)?),
+            ("fused, eight bindings", eight_bindings),
         ];
-        let open = |(name, options)| Ok((name, Gpu::with_options(options)?));
-        Ok(Self { devices: configurations.into_iter().map(open).collect::<Result<_, Error>>()? })
+        Ok(Self { devices })
     }
 
     /// The configurations, by name.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
-use crate::adapter::{self, AdapterInfo, AdapterKind, Wanted};
+use crate::adapter::{self, AdapterInfo, AdapterKind, Subgroups, Wanted};
 use crate::codegen::Shaping;
 use crate::disk::DiskCache;
 use crate::disk::pipelines::{Pipelines, PipelinesOnDisk};
@@ -82,8 +82,6 @@ pub(crate) struct Inner {
     pub(crate) info: AdapterInfo,
     pub(crate) options: Options,
     pub(crate) count: Count,
-    /// The size of subgroups, if it is the same for all kernels.
-    subgroup: Option<u32>,
     pipelines: Mutex<HashMap<String, Pipeline>>,
     on_disk: Option<Pipelines>,
     pub(crate) tuning: Found,
@@ -235,17 +233,12 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&sink).get_or_insert(translate("a command", &error));
         }));
-        let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
-        let sizes = device.adapter_info();
-        let one_size = sizes.subgroup_min_size == sizes.subgroup_max_size;
-        let subgroup = (has_subgroups && one_size).then_some(sizes.subgroup_max_size);
         let on_disk = Pipelines::open(&device, &options.disk_cache);
         let tuning = Found::open(&info, &options).unwrap_or_else(|error| {
             lock(&failed).get_or_insert(error.into());
             Found::default()
         });
         let inner = Inner {
-            subgroup,
             on_disk,
             tuning,
             device,
@@ -304,10 +297,15 @@ impl Gpu {
         let (limits, most) = (self.inner.device.limits(), self.most_invocations());
         shaping.map_workgroup = shaping.map_workgroup.min(most);
         shaping.row_threads = shaping.row_threads.min(most);
-        let software = self.inner.info.kind == AdapterKind::Software;
-        if self.inner.options.shaping.is_none() && software {
-            shaping.subgroup = self.inner.subgroup;
-            shaping.int64 = self.inner.device.features().contains(wgpu::Features::SHADER_INT64);
+        let subgroups = self.inner.info.subgroups;
+        match (self.inner.options.shaping, self.inner.info.kind) {
+            (Some(_), _) => {}
+            (None, AdapterKind::Software) => {
+                shaping.subgroup = subgroups.and_then(Subgroups::single);
+                shaping.int64 = self.inner.device.features().contains(wgpu::Features::SHADER_INT64);
+            }
+            // Browsers want an `enable subgroups;` that naga does not know.
+            (None, _) => shaping.subgroups = subgroups.filter(|_| cfg!(not(target_family = "wasm"))),
         }
         // NVIDIA's driver reports more than it accepts along x; everybody has at least this many.
         shaping.max_groups = limits.max_compute_workgroups_per_dimension.min(65_535);

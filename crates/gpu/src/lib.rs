@@ -29,7 +29,7 @@ pub mod state;
 pub mod tune;
 mod upload;
 
-pub use adapter::{AdapterInfo, AdapterKind};
+pub use adapter::{AdapterInfo, AdapterKind, Subgroups};
 pub use codegen::{Cut, Shaping, Tile};
 pub use compile::{Compiler, Precision};
 pub use conformance::Conformance;

@@ -10,7 +10,7 @@ use wgrad_core::DType;
 use super::emit::Emitter;
 use super::product::Product;
 use super::results::{Lane, Results, lane, lanes, vector};
-use super::{Body, Shaping};
+use super::{Body, Lanes, Shaping};
 use crate::plan::Kernel;
 use crate::plan::index::Index;
 
@@ -69,7 +69,7 @@ pub(super) fn write(
         globals: String::new(),
         workgroup,
         groups: (tasks as u64).div_ceil(workgroup.into()),
-        subgroup: false,
+        lanes: Lanes::Workgroup,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Maps: every invocation computes one element, or four neighbours.
 
 use super::emit::Emitter;
-use super::{Body, Shaping};
+use super::{Body, Lanes, Shaping};
 use crate::plan::Kernel;
 use crate::plan::index::Index;
 
@@ -20,7 +20,7 @@ pub(super) fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, numel: usize, sh
         globals: String::new(),
         workgroup: shaping.map_workgroup,
         groups: (count as u64).div_ceil(u64::from(shaping.map_workgroup)),
-        subgroup: false,
+        lanes: Lanes::Workgroup,
     }
 }
 

@@ -6,6 +6,7 @@ mod budget;
 mod candidates;
 mod contract;
 mod emit;
+mod join;
 mod map;
 mod operators;
 pub(crate) mod own;
@@ -20,6 +21,7 @@ use std::collections::BTreeSet;
 
 use wgrad_core::{NodeId, Op};
 
+use crate::adapter::Subgroups;
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Place, Plan};
 use emit::{Binding, Emitter, memory_type};
@@ -45,6 +47,8 @@ pub struct Shaping {
     pub workgroup_tiles: bool,
     /// The size of subgroups, where contractions are to be computed by them.
     pub subgroup: Option<u32>,
+    /// The sizes of subgroups, where the invocations of a GPU that share a row combine within them first.
+    pub subgroups: Option<Subgroups>,
     /// The number of workgroups a dispatch may have along one dimension.
     pub max_groups: u32,
     /// How the tile of a contraction by subgroups is cut; by default what a model says.
@@ -67,6 +71,7 @@ impl Shaping {
             tile: Tile { rows: 8, columns: 16, workgroup: 8 },
             workgroup_tiles: false,
             subgroup: None,
+            subgroups: None,
             max_groups: 65_535,
             cut: None,
             row_share: None,
@@ -84,6 +89,7 @@ impl Shaping {
             tile: Tile { rows: 4, columns: 4, workgroup: 64 },
             workgroup_tiles: true,
             subgroup: None,
+            subgroups: None,
             max_groups: 65_535,
             cut: None,
             row_share: None,
@@ -196,14 +202,33 @@ struct Body {
     workgroup: u32,
     /// Workgroups in all.
     groups: u64,
-    /// Whether a workgroup is a subgroup, and lanes exchange values.
-    subgroup: bool,
+    /// How the invocations of a workgroup are numbered.
+    lanes: Lanes,
 }
 
-impl Body {
-    /// The built-in value that numbers the invocations of a workgroup.
-    fn lane(&self) -> &'static str {
-        if self.subgroup { "subgroup_invocation_id" } else { "local_invocation_index" }
+/// How the invocations of a workgroup are numbered: by the built-in values that a kernel has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lanes {
+    /// `lid` in the workgroup.
+    Workgroup,
+    /// `lid` in the subgroup that a workgroup is.
+    Subgroup,
+    /// `lid` in the workgroup; `lane` in a subgroup of `lanes`, which is number `subgroup` of `subgroups`.
+    Subgroups,
+}
+
+impl Lanes {
+    /// The parameters of the entry point.
+    fn parameters(self) -> &'static str {
+        match self {
+            Self::Workgroup => "@builtin(local_invocation_index) lid: u32",
+            Self::Subgroup => "@builtin(subgroup_invocation_id) lid: u32",
+            Self::Subgroups => {
+                "@builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32,\n\
+                 \x20 @builtin(subgroup_size) lanes: u32, @builtin(subgroup_id) subgroup: u32,\n\
+                 \x20 @builtin(num_subgroups) subgroups: u32"
+            }
+        }
     }
 }
 
@@ -213,10 +238,10 @@ fn assemble(emitter: &Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
     wgsl.push_str(&body.globals);
     wgsl.push_str(&format!(
         "@compute @workgroup_size({})\n\
-         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin({}) lid: u32) {{\n\
+         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, {}) {{\n\
          \x20 {}\n{}}}\n",
         body.workgroup,
-        body.lane(),
+        body.lanes.parameters(),
         group_number("group", grid),
         body.text
     ));

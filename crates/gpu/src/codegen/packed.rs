@@ -47,7 +47,7 @@ fn alike(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, E
         (0..bindings).map(|number| format!("  start{number} = table[row + {number}u];\n")).collect();
     let wgsl = format!(
         "{}{}{library}{}@compute @workgroup_size({})\n\
-         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin({}) lid: u32) {{\n\
+         fn main(@builtin(workgroup_id) workgroup: vec3<u32>, {}) {{\n\
          \x20 {}\n  if (all >= {groups}u) {{ return; }}\n\
          \x20 let group = all % {each}u;\n\
          \x20 let row = all / {each}u * {bindings}u;\n\
@@ -56,7 +56,7 @@ fn alike(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, E
         arenas(&members[0]),
         body.globals,
         body.workgroup,
-        body.lane(),
+        body.lanes.parameters(),
         group_number("all", grid),
         body.text
     );

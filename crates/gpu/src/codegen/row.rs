@@ -5,10 +5,10 @@
 //! it once per level of reductions that depend on each other, then once more to write maps of the row.
 //! Where neighbouring results are neighbours in memory, an invocation takes four rows at once.
 
-use wgrad_core::ops::ReduceKind;
-use wgrad_core::{DType, NodeId, Op, Shape};
+use wgrad_core::{NodeId, Op, Shape};
 
-use super::emit::{Emitter, Value, register_type};
+use super::emit::{Emitter, Value};
+use super::join::{Finding, Sharers, combine, start};
 use super::{Body, Shaping};
 use crate::plan::fuse::is_row;
 use crate::plan::index::Index;
@@ -29,9 +29,7 @@ struct Rows<'k> {
     /// Rows per invocation and elements per pass of the loop; at most one of them is 4.
     row_lanes: usize,
     lanes: usize,
-    /// Invocations that share a row, and whether they are a subgroup.
-    threads: u32,
-    subgroup: bool,
+    sharers: Sharers,
     length: usize,
     rows: usize,
 }
@@ -69,15 +67,14 @@ pub(super) fn write(
     };
     let threads =
         shaping.row_share.filter(|&share| may_share(share, length / lanes, shaping)).unwrap_or(rule);
-    let this = Rows {
+    let mut this = Rows {
         kernel,
         shape: shape.clone(),
         axes: axes.to_vec(),
         kept,
         row_lanes,
         lanes,
-        threads,
-        subgroup: threads > 1 && shaping.subgroup == Some(threads),
+        sharers: Sharers::new(threads, shaping),
         length,
         rows,
     };
@@ -107,10 +104,10 @@ pub(super) fn shares(shape: &Shape, axes: &[usize], shaping: &Shaping) -> Vec<(u
 }
 
 impl Rows<'_> {
-    fn write(&self, emitter: &mut Emitter<'_>, shaping: &Shaping) -> Body {
-        let tasks = self.rows / self.row_lanes;
-        let workgroup = if self.threads > 1 { self.threads } else { shaping.map_workgroup.min(64) };
-        if self.threads > 1 {
+    fn write(&mut self, emitter: &mut Emitter<'_>, shaping: &Shaping) -> Body {
+        let (tasks, threads) = (self.rows / self.row_lanes, self.sharers.threads);
+        let workgroup = if threads > 1 { threads } else { shaping.map_workgroup.min(64) };
+        if threads > 1 {
             emitter.line("let t = group;");
         } else {
             emitter.line(&format!("let t = group * {workgroup}u + lid;"));
@@ -143,13 +140,12 @@ impl Rows<'_> {
         if !results.is_empty() {
             self.write_results(emitter, &results, &rows);
         }
-        let globals = self.shared(emitter);
         Body {
             text: emitter.finish(),
-            globals,
+            globals: self.sharers.globals(),
             workgroup,
-            groups: if self.threads > 1 { tasks as u64 } else { (tasks as u64).div_ceil(workgroup.into()) },
-            subgroup: self.subgroup,
+            groups: if threads > 1 { tasks as u64 } else { (tasks as u64).div_ceil(workgroup.into()) },
+            lanes: self.sharers.lanes(),
         }
     }
 
@@ -228,35 +224,34 @@ impl Rows<'_> {
             .collect();
         body(emitter, &positions);
         let text = emitter.close();
-        if self.threads == 1 {
+        if self.sharers.threads == 1 {
             return emitter.repeat(&name, steps, &text);
         }
-        let step = self.threads;
+        let step = self.sharers.threads;
         emitter.line(&format!("for (var {name} = lid; {name} < {steps}u; {name} += {step}u) {{"));
         emitter.block(&text);
         emitter.line("}");
     }
 
-    fn reduce(&self, emitter: &mut Emitter<'_>, level: &[NodeId], rows: &[Vec<Index>]) {
-        let mut accumulators: Vec<(NodeId, ReduceKind, usize, String)> = vec![];
+    fn reduce(&mut self, emitter: &mut Emitter<'_>, level: &[NodeId], rows: &[Vec<Index>]) {
+        let mut reductions: Vec<(NodeId, &[Index])> = vec![];
+        let mut findings: Vec<Finding> = vec![];
         for &id in level {
             let node = emitter.plan.recording.node(id);
             let Op::Reduce(op) = &node.op else { continue };
-            let (kind, dtype) = (op.kind, node.spec.dtype);
-            for row in 0..rows.len() {
-                let name = emitter.name("a");
-                let identity = emitter.literal(kind.identity(dtype), dtype);
-                emitter.line(&format!("var {name}: {} = {identity};", register_type(dtype)));
-                accumulators.push((id, kind, row, name));
+            let finding = Finding { name: String::new(), kind: op.kind, dtype: node.spec.dtype };
+            for row in rows {
+                findings.push(start(emitter, &finding));
+                reductions.push((id, row.as_slice()));
             }
         }
         if self.length > 0 {
             self.pass(emitter, |emitter, positions| {
-                for (id, kind, row, name) in &accumulators {
+                for ((id, row), Finding { name, kind, .. }) in reductions.iter().zip(&findings) {
                     let input = emitter.plan.recording.node(*id).inputs[0];
                     let mut terms: Vec<String> = positions
                         .iter()
-                        .map(|reduced| emitter.value(input, &self.merge(&rows[*row], reduced)).text)
+                        .map(|reduced| emitter.value(input, &self.merge(row, reduced)).text)
                         .collect();
                     // Lanes are combined in pairs before they meet the accumulator.
                     while terms.len() > 1 {
@@ -266,46 +261,14 @@ impl Rows<'_> {
                 }
             });
         }
-        for (id, kind, row, name) in accumulators {
-            let dtype = emitter.plan.recording.node(id).spec.dtype;
-            let text = if self.threads > 1 { self.join(emitter, kind, dtype, &name) } else { name };
-            emitter.know(id, &rows[row], Value { text, depth: 0 });
+        let results = self.sharers.join(emitter, &findings);
+        for ((id, row), text) in reductions.into_iter().zip(results) {
+            emitter.know(id, row, Value { text, depth: 0 });
         }
-    }
-
-    /// Combines the accumulators of a workgroup, in a fixed tree or by its subgroup.
-    fn join(&self, emitter: &mut Emitter<'_>, kind: ReduceKind, dtype: DType, name: &str) -> String {
-        if self.subgroup {
-            let result = emitter.name("a");
-            let function = match kind {
-                ReduceKind::Sum => "subgroupAdd",
-                ReduceKind::Max => "subgroupMax",
-            };
-            // Half precision among lanes is the newest part of many drivers.
-            match dtype {
-                DType::F16 => emitter.line(&format!("let {result} = f16({function}(f32({name})));")),
-                _ => emitter.line(&format!("let {result} = {function}({name});")),
-            }
-            return result;
-        }
-        let shared = format!("shared_{}", register_type(dtype));
-        emitter.line(&format!("{shared}[lid] = {name};"));
-        emitter.line("workgroupBarrier();");
-        let mut half = self.threads / 2;
-        while half > 0 {
-            let sum = combine(kind, &format!("{shared}[lid]"), &format!("{shared}[lid + {half}u]"));
-            emitter.line(&format!("if (lid < {half}u) {{ {shared}[lid] = {sum}; }}"));
-            emitter.line("workgroupBarrier();");
-            half /= 2;
-        }
-        let result = emitter.name("a");
-        emitter.line(&format!("let {result} = {shared}[0];"));
-        emitter.line("workgroupBarrier();");
-        result
     }
 
     fn write_results(&self, emitter: &mut Emitter<'_>, results: &[NodeId], rows: &[Vec<Index>]) {
-        if self.threads == 1 {
+        if self.sharers.threads == 1 {
             self.store_results(emitter, results, rows);
             return;
         }
@@ -332,26 +295,5 @@ impl Rows<'_> {
             stores.push((node, positions));
         }
         stores.iter().for_each(|(node, positions)| emitter.store(*node, positions));
-    }
-
-    /// Workgroup memory for the dtypes that are reduced.
-    fn shared(&self, emitter: &Emitter<'_>) -> String {
-        if self.threads == 1 || self.subgroup {
-            return String::new();
-        }
-        let reduced = self.kernel.nodes.iter().map(|&id| emitter.plan.recording.node(id));
-        let types: std::collections::BTreeSet<&str> = reduced
-            .filter(|node| matches!(node.op, Op::Reduce(_)))
-            .map(|node| register_type(node.spec.dtype))
-            .collect();
-        let declare = |t: &str| format!("var<workgroup> shared_{t}: array<{t}, {}>;\n", self.threads);
-        types.into_iter().map(declare).collect()
-    }
-}
-
-fn combine(kind: ReduceKind, a: &str, b: &str) -> String {
-    match kind {
-        ReduceKind::Sum => format!("({a} + {b})"),
-        ReduceKind::Max => format!("max({a}, {b})"),
     }
 }

@@ -11,7 +11,7 @@ use wgrad_core::DType;
 use super::emit::Emitter;
 use super::product::Product;
 use super::results::{Lane, Patches, Results, chunk_type, lanes, vector};
-use super::{Body, Shaping};
+use super::{Body, Lanes, Shaping};
 use crate::plan::index::Index;
 use crate::plan::{ITERATIONS, Kernel};
 
@@ -164,7 +164,7 @@ pub(super) fn write(
     };
     results.write(emitter, &accumulators);
     let (text, workgroup) = (emitter.finish(), size as u32);
-    Body { text, globals: String::new(), workgroup, groups: tasks as u64, subgroup: true }
+    Body { text, globals: String::new(), workgroup, groups: tasks as u64, lanes: Lanes::Subgroup }
 }
 
 /// The cheapest cut where compiling an operation is worth so many cycles.

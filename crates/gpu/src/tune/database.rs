@@ -245,7 +245,7 @@ mod tests {
     fn info(name: &str) -> AdapterInfo {
         let (name, backend, driver) = (name.into(), "vulkan".into(), "a driver 1.0".into());
         let kind = crate::AdapterKind::Discrete;
-        AdapterInfo { name, backend, kind, driver, features: vec![], limits: vec![] }
+        AdapterInfo { name, backend, kind, driver, subgroups: None, features: vec![], limits: vec![] }
     }
 
     fn database() -> TuningDatabase {

@@ -10,7 +10,7 @@ use wgrad_core::{NodeId, Op};
 
 use super::emit::Emitter;
 use super::subgroup::ENOUGH_TASKS;
-use super::{Body, Shaping};
+use super::{Body, Lanes, Shaping};
 use crate::error::Error;
 use crate::plan::index::Index;
 
@@ -172,7 +172,7 @@ impl<'a> Kernel<'a> {
             globals,
             workgroup: self.lanes as u32,
             groups: tasks as u64,
-            subgroup: self.passing == Passing::Shuffled,
+            lanes: if self.passing == Passing::Shuffled { Lanes::Subgroup } else { Lanes::Workgroup },
         }
     }
 

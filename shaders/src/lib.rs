@@ -1,8 +1,7 @@
-//! The WGSL of wgrad: functions that generated kernels call, and kernels with replaceable parts.
+//! The WGSL of wgrad: functions that generated kernels call.
 //!
 //! [`math`] and [`math_for`] extract elementary functions (a few ulp, the same on every adapter) from one
-//! library file; [`PHILOX`] is the random generator; [`MATMUL_TILED`] is a whole kernel whose marked regions
-//! [`replace`] exchanges.
+//! library file; [`PHILOX`] is the random generator, of which [`replace`] exchanges a marked region.
 
 /// Elementary functions over f32, all named `wg_*`; [`math`] extracts from it.
 pub const MATH: &str = include_str!("../math.wgsl");
@@ -17,13 +16,6 @@ pub const MULTIPLY_HIGH_64: &str = "fn philox_multiply_high(a: u32, b: u32) -> u
     return u32((u64(a) * u64(b)) >> 32u);
 }
 ";
-
-/// Batched matrix product through workgroup memory, for discrete and integrated GPUs.
-///
-/// Regions: `sizes` (the constants `M`, `N`, `K`), `functions` (bindings, `load_a`, `load_b`, `store`) and
-/// `grid` (`tile`: n tile, m tile and batch of the workgroup, from its id `workgroup`).
-/// Grid: ceil(N / 64) × ceil(M / 64) × batch workgroups.
-pub const MATMUL_TILED: &str = include_str!("../matmul_tiled.wgsl");
 
 /// The named functions of [`MATH`] and those they call, each once, in the file's order.
 ///

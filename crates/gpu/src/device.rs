@@ -297,6 +297,7 @@ impl Gpu {
         let (limits, most) = (self.inner.device.limits(), self.most_invocations());
         shaping.map_workgroup = shaping.map_workgroup.min(most);
         shaping.row_threads = shaping.row_threads.min(most);
+        shaping.workgroup_limits = [most, limits.max_compute_workgroup_storage_size];
         let subgroups = self.inner.info.subgroups;
         match (self.inner.options.shaping, self.inner.info.kind) {
             (Some(_), _) => {}

@@ -30,7 +30,7 @@ pub mod tune;
 mod upload;
 
 pub use adapter::{AdapterInfo, AdapterKind, Subgroups};
-pub use codegen::{Cut, Shaping, Tile};
+pub use codegen::{Cut, Shaping, Tile, WorkgroupTile};
 pub use compile::{Compiler, Precision};
 pub use conformance::Conformance;
 pub use device::{Counters, Gpu, Options};

@@ -9,8 +9,12 @@ use wgrad_core::ops::Window;
 use wgrad_core::{Array, F32, Graph, Mode, NodeId, Recording, Tensor};
 use wgrad_gpu::{
     Choice, Cut, DiskCache, Error, Gpu, Options, Program, Tile, Tuner, Tuning, TuningDatabase, TuningError,
-    conformance,
+    WorkgroupTile, conformance,
 };
+
+fn workgroup() -> Choice {
+    Choice::Workgroup(WorkgroupTile { rows: 64, columns: 64, inner: 8, rows_each: 4, columns_each: 4 })
+}
 
 /// A graph with its inputs' values.
 struct Work {
@@ -124,7 +128,7 @@ fn contractions_can_be_shaped_as_for_another_adapter() {
         choices.iter().find(|(signature, _)| signature.starts_with("contract")).expect("a product");
     let by_rule: Vec<String> = program.sources().map(Into::into).collect();
     let tile = |rows, columns, workgroup| Choice::Registers(Tile { rows, columns, workgroup });
-    for choice in [tile(2, 8, 32), tile(8, 16, 8), tile(5, 12, 64), Choice::Workgroup] {
+    for choice in [tile(2, 8, 32), tile(8, 16, 8), tile(5, 12, 64), workgroup()] {
         assert_ne!(with_choice(&work, signature, choice), by_rule, "{choice:?}");
     }
 }
@@ -192,7 +196,7 @@ fn what_a_tuner_finds_is_kept_and_used() {
     assert!(tried > 0, "no candidate was measured");
     let mut database = tuner.database().clone();
     // Whether something is faster than the rule depends on the machine; that it is used does not.
-    database.insert("contract of our own", Choice::Workgroup, 2.0);
+    database.insert("contract of our own", workgroup(), 2.0);
     let path = gpu.keep_tuning(&database).expect("kept");
     assert_eq!(gpu.tuned_kernels(), 0, "an open device keeps its choices");
     let later = Gpu::with_options(Options { tuning: Tuning::OnDisk, ..options.clone() }).expect("an adapter");

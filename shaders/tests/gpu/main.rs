@@ -1,8 +1,7 @@
-//! The shaders on a real adapter: accuracy of the elementary functions, Philox and the matrix product.
+//! The shaders on a real adapter: accuracy of the elementary functions, and Philox.
 //!
 //! `WGRAD_ADAPTER` chooses an adapter by a part of its name.
 
 mod accuracy;
 mod adapter;
-mod matmul;
 mod philox;

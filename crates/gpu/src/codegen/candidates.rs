@@ -4,7 +4,7 @@
 
 use super::emit::Emitter;
 use super::product::Product;
-use super::{Shaping, Tile, map, row, subgroup, tiled};
+use super::{Shaping, Tile, WorkgroupTile, map, row, subgroup, tiled};
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Plan};
 use crate::tune::Choice;
@@ -60,36 +60,82 @@ fn cuts(
     .collect()
 }
 
-/// Multiply-adds that a load is worth, and one from workgroup memory. Both are guesses for GPUs with caches; what is
-/// within a factor of them is measured.
+/// Multiply-adds that a load is worth, the load of a vector from workgroup memory, a barrier and what it waits for, and
+/// all that an invocation does besides. They are guesses for GPUs with caches; what is within a factor of them is
+/// measured.
 const LOAD: f64 = 8.0;
-const SHARED: f64 = 1.0;
+const SHARED: f64 = 4.0;
+const BARRIER: f64 = 32.0;
+const START: f64 = 64.0;
+/// Processors of a large GPU, and the invocations that keep one busy with sums of 16 and more.
+const PROCESSORS: f64 = 128.0;
+const BUSY: f64 = 128.0;
 
-/// Tiles in registers, and where it suits the one in workgroup memory.
+/// Tiles in registers, and those in workgroup memory.
 fn tiles(product: &Product, shaping: &Shaping) -> Vec<(Choice, f64)> {
-    let [m, n, k] = [&product.rows, &product.columns, &product.inner].map(|axis| axis.len());
-    // Multiply-adds of a tile of so many rows and columns in all places, by so many invocations, with loads for each.
-    let work = |rows: usize, columns: usize, threads: usize, loads: f64| {
-        let tiles = product.batch.len() * m.div_ceil(rows) * n.div_ceil(columns);
-        let busy = (tiles * threads).max(1);
-        let operations = (tiles * rows * columns * k) as f64 * (1.0 + loads);
-        operations * shaping.enough().max(busy) as f64 / busy as f64
-    };
     let mut all = vec![];
     for (rows, columns) in [(2, 4), (4, 4), (8, 4), (4, 8), (8, 8), (8, 16)] {
-        let loads = LOAD * (rows + columns) as f64 / (rows * columns) as f64;
-        let run = work(rows, columns, 1, loads);
-        let tile = |workgroup| Choice::Registers(Tile { rows, columns, workgroup });
-        all.extend(
-            [8, 32, 64, 128, 256].into_iter().filter(|&w| w <= shaping.map_workgroup).map(|w| (tile(w), run)),
-        );
+        for workgroup in [8, 32, 64, 128, 256].into_iter().filter(|&w| w <= shaping.map_workgroup) {
+            let tile = Tile { rows, columns, workgroup };
+            all.push((Choice::Registers(tile), in_registers(product, shaping, tile)));
+        }
     }
-    if shaping.workgroup_tiles && tiled::suits(product) {
-        let [rows, columns, _] = tiled::TILE;
-        let loads = LOAD * (rows + columns) as f64 / (rows * columns) as f64 + SHARED * 0.5;
-        all.push((Choice::Workgroup, work(rows, columns, 256, loads)));
+    let [invocations, bytes] = shaping.workgroup_limits;
+    for tile in tiled::TILES.into_iter().filter(|tile| tile.fits(invocations, bytes)) {
+        if shaping.workgroup_tiles && product.inner.len() > 0 {
+            all.push((Choice::Workgroup(tile), in_workgroups(product, tile)));
+        }
     }
     all
+}
+
+/// The tile in workgroup memory of a contraction for which that is worth while: what was chosen, or by the same bounds.
+pub(super) fn workgroup_tile(product: &Product, shaping: &Shaping) -> Option<WorkgroupTile> {
+    if !shaping.workgroup_tiles || product.inner.len() == 0 {
+        return None;
+    }
+    let [invocations, bytes] = shaping.workgroup_limits;
+    let fits = |tile: &WorkgroupTile| tile.fits(invocations, bytes);
+    if let Some(tile) = shaping.workgroup_tile.filter(fits) {
+        return Some(tile);
+    }
+    let all = tiled::TILES.into_iter().filter(fits).map(|tile| (tile, in_workgroups(product, tile)));
+    let (tile, cost) = all.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    (cost < in_registers(product, shaping, shaping.tile)).then_some(tile)
+}
+
+fn in_registers(product: &Product, shaping: &Shaping, tile: Tile) -> f64 {
+    let Tile { rows, columns, workgroup } = tile;
+    let tiles =
+        product.batch.len() * product.rows.len().div_ceil(rows) * product.columns.len().div_ceil(columns);
+    let loads = LOAD * (rows + columns) as f64;
+    let each = product.inner.len() as f64 * ((rows * columns) as f64 + loads);
+    if !shaping.workgroup_tiles {
+        let busy = tiles.max(1);
+        return tiles as f64 * each * shaping.enough().max(busy) as f64 / busy as f64;
+    }
+    let workgroups = tiles.div_ceil(workgroup as usize);
+    on_processors(workgroups, workgroup as usize, START + each)
+}
+
+fn in_workgroups(product: &Product, tile: WorkgroupTile) -> f64 {
+    let WorkgroupTile { rows, columns, inner, rows_each, columns_each } = tile;
+    let (invocations, k) = (tile.invocations(), product.inner.len());
+    let steps = k.div_ceil(inner);
+    let shared = SHARED * ((rows_each + columns_each) / 4) as f64;
+    let multiply = k as f64 * ((rows_each * columns_each) as f64 + shared);
+    let loads = LOAD * (steps * inner * (rows + columns)) as f64 / invocations as f64;
+    let [m_tiles, n_tiles] = tile.counts(product);
+    let each = START + multiply + loads + BARRIER * (steps + 1) as f64;
+    on_processors(product.batch.len() * m_tiles * n_tiles, invocations, each)
+}
+
+/// The cost of so many workgroups that cost so much an invocation, on a device where some processors may have none, or
+/// too few invocations to hide what each waits for.
+fn on_processors(workgroups: usize, invocations: usize, each: f64) -> f64 {
+    let (workgroups, invocations) = (workgroups as f64, invocations as f64);
+    let rounds = (workgroups / PROCESSORS).max(1.0);
+    PROCESSORS * each * (rounds * invocations).max(BUSY)
 }
 
 impl Shaping {

@@ -5,7 +5,6 @@
 //! that discrete GPUs prefer (`docs/decisions.md`).
 
 use serde::{Deserialize, Serialize};
-use wgrad_core::DType;
 
 use super::emit::Emitter;
 use super::product::Product;
@@ -120,7 +119,6 @@ fn step(
     accumulators: &[Vec<String>],
 ) {
     let inner = emitter.indices.unflatten(position, &product.inner.extents);
-    let wide = |text: String| if product.dtype == DType::F32 { text } else { format!("f32({text})") };
     let mut vectors = vec![];
     for group in columns.chunks(4) {
         let lanes: Vec<String> = group
@@ -130,7 +128,7 @@ fn step(
                     &product.labels[1],
                     &[(&product.batch, batch), (&product.columns, &lane.index), (&product.inner, &inner)],
                 );
-                wide(emitter.value(product.operands[1], &index).text)
+                product.in_f32(emitter.value(product.operands[1], &index).text)
             })
             .collect();
         let name = emitter.name("w");
@@ -142,7 +140,7 @@ fn step(
             &product.labels[0],
             &[(&product.batch, batch), (&product.rows, &row.index), (&product.inner, &inner)],
         );
-        let value = wide(emitter.value(product.operands[0], &index).text);
+        let value = product.in_f32(emitter.value(product.operands[0], &index).text);
         for (name, vector) in accumulators.iter().zip(&vectors) {
             emitter.line(&format!("{name} = fma(vec4<f32>({value}), {vector}, {name});"));
         }

@@ -64,6 +64,8 @@ pub(super) struct Emitter<'a> {
     pub(super) own: Vec<(WgslKernel, Function)>,
     /// Loads written outside and inside of loops: of one element, of four and of eight.
     pub(super) reads: [[usize; 3]; 2],
+    /// The positions of all loads in order, and the bytes of what is loaded there.
+    pub(super) loaded: Vec<(Index, usize)>,
     /// The most neighbours to read at once where positions allow it: 1, 4 or 8.
     pub(super) widest: usize,
     /// Whether the kernel is to be short: [`Shaping::compact`].
@@ -119,12 +121,18 @@ impl<'a> Emitter<'a> {
             philox: false,
             own: vec![],
             reads: [[0; 3]; 2],
+            loaded: vec![],
             widest: 1,
             compact: shaping.compact,
             int64: shaping.int64,
             next: 0,
             fault: None,
         }
+    }
+
+    /// An emitter for the same kernel that has written nothing yet: to see what something would be.
+    pub(super) fn fresh(&self, shaping: &Shaping) -> Self {
+        Self { widest: self.widest, ..Self::new(self.plan, self.kernel, shaping) }
     }
 
     /// The innermost loop depth.
@@ -495,6 +503,7 @@ impl<'a> Emitter<'a> {
         count
     }
 
+    #[allow(dead_code)]
     /// Writes a function of its own, which shares nothing but bindings with the rest of the kernel.
     pub(super) fn function(&mut self, signature: &str, body: impl FnOnce(&mut Self)) -> String {
         let scopes = std::mem::replace(&mut self.scopes, vec![Scope::default()]);

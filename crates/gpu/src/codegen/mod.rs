@@ -14,6 +14,7 @@ mod packed;
 mod product;
 mod results;
 mod row;
+mod staged;
 mod subgroup;
 mod tiled;
 
@@ -31,6 +32,10 @@ pub(crate) use budget::within_budget;
 pub(crate) use candidates::{Candidate, candidates};
 pub use contract::Tile;
 pub use subgroup::Cut;
+pub use tiled::WorkgroupTile;
+
+/// Invocations and bytes of workgroup memory that WebGPU guarantees a workgroup.
+const WORKGROUP_LIMITS: [u32; 2] = [256, 16 << 10];
 
 /// How kernels are shaped for an adapter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +50,10 @@ pub struct Shaping {
     pub tile: Tile,
     /// Whether large contractions go through workgroup memory.
     pub workgroup_tiles: bool,
+    /// The tile of a contraction through workgroup memory; by default what a model says.
+    pub workgroup_tile: Option<WorkgroupTile>,
+    /// Invocations and bytes of workgroup memory that a workgroup may have.
+    pub workgroup_limits: [u32; 2],
     /// The size of subgroups, where contractions are to be computed by them.
     pub subgroup: Option<u32>,
     /// The sizes of subgroups, where the invocations of a GPU that share a row combine within them first.
@@ -70,6 +79,8 @@ impl Shaping {
             row_threads: 1,
             tile: Tile { rows: 8, columns: 16, workgroup: 8 },
             workgroup_tiles: false,
+            workgroup_tile: None,
+            workgroup_limits: WORKGROUP_LIMITS,
             subgroup: None,
             subgroups: None,
             max_groups: 65_535,
@@ -88,6 +99,8 @@ impl Shaping {
             row_threads: 256,
             tile: Tile { rows: 4, columns: 4, workgroup: 64 },
             workgroup_tiles: true,
+            workgroup_tile: None,
+            workgroup_limits: WORKGROUP_LIMITS,
             subgroup: None,
             subgroups: None,
             max_groups: 65_535,
@@ -141,28 +154,9 @@ pub fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<So
         return own::generate(plan, node, shaping);
     }
     let mut emitter = Emitter::new(plan, kernel, shaping);
-    let source = match tiled_product(&emitter, kernel, shaping)? {
-        Some(product) => {
-            let parts = tiled::write(&mut emitter, kernel, &product);
-            assemble_tiled(&emitter, &parts, shaping)
-        }
-        None => {
-            let body = write(&mut emitter, kernel, shaping)?;
-            assemble(&emitter, body, shaping)
-        }
-    };
+    let body = write(&mut emitter, kernel, shaping)?;
+    let source = assemble(&emitter, body, shaping);
     emitter.fault.map_or(Ok(source), |fault| Err(Error::Internal(fault)))
-}
-
-/// The contraction of a kernel that goes through workgroup memory.
-fn tiled_product(
-    emitter: &Emitter<'_>,
-    kernel: &Kernel,
-    shaping: &Shaping,
-) -> Result<Option<Product>, Error> {
-    let Archetype::Contract { node } = kernel.archetype else { return Ok(None) };
-    let product = product(emitter, node)?;
-    Ok((shaping.workgroup_tiles && tiled::suits(&product)).then_some(product))
 }
 
 fn product(emitter: &Emitter<'_>, node: NodeId) -> Result<Product, Error> {
@@ -172,16 +166,17 @@ fn product(emitter: &Emitter<'_>, node: NodeId) -> Result<Product, Error> {
     }
 }
 
-/// Writes the body of any kernel but tiled ones.
+/// Writes the body of a kernel.
 fn write(emitter: &mut Emitter<'_>, kernel: &Kernel, shaping: &Shaping) -> Result<Body, Error> {
     Ok(match &kernel.archetype {
         Archetype::Map { numel } => map::write(emitter, kernel, *numel, shaping),
         Archetype::Row { shape, axes } => row::write(emitter, kernel, shape, axes, shaping),
         Archetype::Contract { node } => {
             let product = product(emitter, *node)?;
-            match shaping.subgroup {
-                Some(size) => subgroup::write(emitter, kernel, &product, shaping, size),
-                None => contract::write(emitter, kernel, &product, shaping),
+            match (shaping.subgroup, candidates::workgroup_tile(&product, shaping)) {
+                (Some(size), _) => subgroup::write(emitter, kernel, &product, shaping, size),
+                (None, Some(tile)) => tiled::write(emitter, kernel, &product, shaping, tile),
+                (None, None) => contract::write(emitter, kernel, &product, shaping),
             }
         }
         Archetype::Attention { node } => attention::write(emitter, *node, shaping)?,
@@ -246,17 +241,6 @@ fn assemble(emitter: &Emitter<'_>, body: Body, shaping: &Shaping) -> Source {
         body.text
     ));
     Source { wgsl, bindings: tensors(emitter), grid, checked: emitter.checked() }
-}
-
-fn assemble_tiled(emitter: &Emitter<'_>, parts: &tiled::Tiled, shaping: &Shaping) -> Source {
-    let grid = fold(parts.groups, shaping.max_groups);
-    let kernel = wgrad_shaders::replace(wgrad_shaders::MATMUL_TILED, "sizes", &parts.sizes);
-    let functions = preamble(emitter) + &parts.functions;
-    let kernel = wgrad_shaders::replace(&kernel, "functions", &functions.replace(ENABLE_F16, ""));
-    let place = format!("    {}\n{}", group_number("group", grid), parts.grid);
-    let kernel = wgrad_shaders::replace(&kernel, "grid", &place);
-    let enable = if emitter.half { ENABLE_F16 } else { "" };
-    Source { wgsl: format!("{enable}{kernel}"), bindings: tensors(emitter), grid, checked: emitter.checked() }
 }
 
 const ENABLE_F16: &str = "enable f16;\n";

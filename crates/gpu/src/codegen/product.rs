@@ -80,4 +80,9 @@ impl Product {
         };
         labels.iter().map(find).collect()
     }
+
+    /// An operand's value in the type that products are summed in.
+    pub(super) fn in_f32(&self, text: String) -> String {
+        if self.dtype == DType::F32 { text } else { format!("f32({text})") }
+    }
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use wgrad_core::DType;
 
 use super::emit::Emitter;
 use super::product::Product;
@@ -317,7 +316,7 @@ impl Tile {
             let parts =
                 [(&product.batch, &self.batch[..]), (&product.rows, &row.index), (&product.inner, inner)];
             let index = product.index(&product.labels[0], &parts);
-            as_f32(product, emitter.value(product.operands[0], &index).text)
+            product.in_f32(emitter.value(product.operands[0], &index).text)
         };
         self.loaded.iter().map(value).collect()
     }
@@ -330,7 +329,7 @@ impl Tile {
                 (&product.inner, inner),
             ];
             let index = product.index(&product.labels[1], &parts);
-            as_f32(product, emitter.value(product.operands[1], &index).text)
+            product.in_f32(emitter.value(product.operands[1], &index).text)
         };
         self.columns.iter().map(value).collect()
     }
@@ -408,8 +407,4 @@ impl Tile {
             }
         }
     }
-}
-
-fn as_f32(product: &Product, text: String) -> String {
-    if product.dtype == DType::F32 { text } else { format!("f32({text})") }
 }

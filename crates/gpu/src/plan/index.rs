@@ -146,6 +146,23 @@ impl Indices {
         })
     }
 
+    /// The value where every variable has the value that `of` says, by atom; what is read at run time counts as 0.
+    pub fn evaluate(&self, index: &Index, of: &impl Fn(u32) -> i64) -> i64 {
+        let value = |atom: u32| match &self.get(atom).kind {
+            Kind::Var(_) => of(atom),
+            Kind::Div(inner, c) => self.evaluate(inner, of).div_euclid(*c),
+            Kind::Mod(inner, c) => self.evaluate(inner, of).rem_euclid(*c),
+            Kind::Guarded { raw, stride, extent } => {
+                let raw = self.evaluate(raw, of);
+                let inside = raw % stride == 0 && (0..*extent as i64).contains(&(raw / stride));
+                if inside { raw / stride } else { 0 }
+            }
+            Kind::Clamped(inner, max) => self.evaluate(inner, of).min(*max as i64),
+            Kind::Loaded(_) => 0,
+        };
+        index.terms.iter().fold(index.constant, |sum, &(atom, c)| sum + c * value(atom))
+    }
+
     /// The depth at which an index is known.
     pub fn depth(&self, index: &Index) -> usize {
         index.terms.iter().map(|&(atom, _)| self.get(atom).depth).max().unwrap_or(0)
@@ -381,20 +398,13 @@ mod tests {
                     _ => x + c,
                 });
                 let (low, high) = indices.range(&expr);
-                assert_eq!(value(&indices, &expr, &at), expected);
+                let of = |atom: u32| {
+                    let known = vars.iter().position(|var| *var == Index::atom(atom));
+                    at[known.expect("one of the variables")]
+                };
+                assert_eq!(indices.evaluate(&expr, &of), expected);
                 assert!(low <= expected && expected <= high);
             }
         }
-    }
-
-    fn value(indices: &Indices, index: &Index, at: &[i64]) -> i64 {
-        index.terms.iter().fold(index.constant, |sum, &(atom, c)| {
-            sum + c * match &indices.get(atom).kind {
-                Kind::Var(n) => at[*n as usize - 1],
-                Kind::Div(inner, d) => value(indices, inner, at).div_euclid(*d),
-                Kind::Mod(inner, d) => value(indices, inner, at).rem_euclid(*d),
-                _ => unreachable!("not made here"),
-            }
-        })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codegen::{Cut, Shaping, Tile};
+use crate::codegen::{Cut, Shaping, Tile, WorkgroupTile};
 
 /// How one kernel is shaped. A choice that does not fit a kernel or a device leaves it to the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub enum Choice {
     /// A contraction from registers, every invocation for itself.
     Registers(Tile),
     /// A contraction through workgroup memory.
-    Workgroup,
+    Workgroup(WorkgroupTile),
 }
 
 impl Choice {
@@ -49,9 +49,12 @@ impl Choice {
                     ..*shaping
                 })
             }
-            Self::Workgroup => {
-                (most >= 256).then_some(Shaping { workgroup_tiles: true, subgroup: None, ..*shaping })
-            }
+            Self::Workgroup(tile) => tile.fits(most, shaping.workgroup_limits[1]).then_some(Shaping {
+                workgroup_tiles: true,
+                workgroup_tile: Some(tile),
+                subgroup: None,
+                ..*shaping
+            }),
         }
     }
 }
@@ -76,7 +79,24 @@ mod tests {
         for (rows, columns, workgroup) in [(0, 4, 64), (4, 6, 64), (4, 4, 63), (17, 4, 64), (4, 20, 64)] {
             assert_eq!(Choice::Registers(Tile { rows, columns, workgroup }).shape(&hardware, 256), None);
         }
-        assert_eq!(Choice::Workgroup.shape(&hardware, 128), None);
+        let tile = WorkgroupTile { rows: 64, columns: 64, inner: 8, rows_each: 4, columns_each: 4 };
+        assert!(Choice::Workgroup(tile).shape(&software, 256).is_some_and(|shaping| shaping.workgroup_tiles));
+        assert_eq!(Choice::Workgroup(tile).shape(&hardware, 128), None);
+        let cramped = Shaping { workgroup_limits: [256, 4096], ..hardware };
+        assert_eq!(Choice::Workgroup(tile).shape(&cramped, 256), None);
+        for nonsense in [
+            WorkgroupTile { rows: 0, ..tile },
+            WorkgroupTile { rows: 48, ..tile },
+            WorkgroupTile { rows: 8, ..tile },
+            WorkgroupTile { columns: 16, ..tile },
+            WorkgroupTile { inner: 12, ..tile },
+            WorkgroupTile { inner: usize::MAX, ..tile },
+            WorkgroupTile { rows_each: 0, ..tile },
+            WorkgroupTile { rows_each: 16, ..tile },
+            WorkgroupTile { columns_each: 2, ..tile },
+        ] {
+            assert_eq!(Choice::Workgroup(nonsense).shape(&hardware, 256), None, "{nonsense:?}");
+        }
         assert_eq!(Choice::Row { share: 3 }.shape(&hardware, 256), None);
     }
 
@@ -85,6 +105,11 @@ mod tests {
         let cut = Choice::Subgroup(Cut { rows: 32, rows_per_lane: 4, columns: 4, height: 1, inner: 2 });
         let text = serde_json::to_string(&cut).expect("json");
         assert_eq!(text, r#"{"subgroup":{"rows":32,"rows_per_lane":4,"columns":4,"height":1,"inner":2}}"#);
-        assert_eq!(serde_json::from_str::<Choice>(r#""workgroup""#).expect("json"), Choice::Workgroup);
+        let tile = WorkgroupTile { rows: 64, columns: 32, inner: 16, rows_each: 4, columns_each: 4 };
+        let text = serde_json::to_string(&Choice::Workgroup(tile)).expect("json");
+        assert_eq!(
+            text,
+            r#"{"workgroup":{"rows":64,"columns":32,"inner":16,"rows_each":4,"columns_each":4}}"#
+        );
     }
 }

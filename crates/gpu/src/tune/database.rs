@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Choice, Tuning};
@@ -34,15 +34,30 @@ pub struct TuningDatabase {
     version: u32,
     adapter: String,
     driver: String,
+    #[serde(deserialize_with = "known")]
     kernels: BTreeMap<String, Entry>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Entry {
     choice: Choice,
     /// The rule's time as a multiple of this choice's, when it was measured.
     gain: f64,
+}
+
+/// The kernels whose choices have a form that this version knows; the others are left to the rule.
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Entry>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Any {
+        choice: serde_json::Value,
+        gain: f64,
+    }
+    let all = BTreeMap::<String, Any>::deserialize(deserializer)?;
+    let entry = |(signature, Any { choice, gain })| {
+        serde_json::from_value(choice).ok().map(|choice| (signature, Entry { choice, gain }))
+    };
+    Ok(all.into_iter().filter_map(entry).collect())
 }
 
 /// Why a tuning database could not be used or written.
@@ -241,6 +256,7 @@ fn shipped() -> impl Iterator<Item = TuningDatabase> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codegen::WorkgroupTile;
 
     fn info(name: &str) -> AdapterInfo {
         let (name, backend, driver) = (name.into(), "vulkan".into(), "a driver 1.0".into());
@@ -251,7 +267,8 @@ mod tests {
     fn database() -> TuningDatabase {
         let mut database = TuningDatabase::new(&info("one"));
         database.insert("row", Choice::Row { share: 8 }, 1.23456);
-        database.insert("contract", Choice::Workgroup, 2.0);
+        let tile = WorkgroupTile { rows: 64, columns: 64, inner: 16, rows_each: 4, columns_each: 4 };
+        database.insert("contract", Choice::Workgroup(tile), 2.0);
         database
     }
 
@@ -297,6 +314,20 @@ mod tests {
         assert!(database.check(&path, &info("one")).is_ok());
         assert!(matches!(database.check(&path, &info("two")), Err(TuningError::OtherDevice { .. })));
         assert!(matches!(TuningDatabase::read(&path.join("none")), Err(TuningError::File { .. })));
+    }
+
+    #[test]
+    fn choices_of_another_form_are_left_to_the_rule() {
+        let whole = serde_json::to_string(&database()).expect("json");
+        let before = "\"choice\":{\"workgroup\":";
+        let start = whole.find(before).expect("the tile") + "\"choice\":".len();
+        let end = start + whole[start..].find("}}").expect("its end") + 2;
+        for form in ["\"workgroup\"", "{\"workgroup\":{\"rows\":64}}", "{\"by_tides\":[1,2]}"] {
+            let text = [&whole[..start], form, &whole[end..]].concat();
+            let read = TuningDatabase::parse(text.as_bytes(), Path::new("other")).expect("a database");
+            let row = ("row", Choice::Row { share: 8 });
+            assert_eq!(read.choices().collect::<Vec<_>>(), [row], "{form}");
+        }
     }
 
     #[test]

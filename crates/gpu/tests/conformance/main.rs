@@ -9,3 +9,4 @@ mod random;
 mod shaders;
 mod table;
 mod training;
+mod workgroup;

@@ -71,6 +71,7 @@ impl Emitter<'_> {
         let depth = self.indices.depth(&position);
         let at = self.position(&position);
         self.reads[usize::from(depth > 0)][0] += 1;
+        self.loaded.push((position, dtype.size()));
         let text = self.let_("v", depth, &truth(format!("load{binding}({at})")));
         Value { text, depth }
     }
@@ -87,6 +88,7 @@ impl Emitter<'_> {
         self.bindings[binding].eights |= width == 8;
         self.bindings[binding].fours |= width == 4;
         self.reads[usize::from(depth > 0)][which] += 1;
+        self.loaded.push((key.2.clone(), width * self.bindings[binding].dtype.size()));
         let text = self.let_("q", depth, &format!("{function}{binding}({at})"));
         let vector = Value { text, depth };
         self.scopes[depth].groups.push(key.clone());

@@ -1,0 +1,273 @@
+//! How tiles of an operand get into workgroup memory: which invocation loads what, so that loads are wide and
+//! neighbouring invocations read neighbouring addresses, whatever view the operand is read through.
+
+use std::collections::BTreeSet;
+
+use super::Shaping;
+use super::emit::Emitter;
+use super::product::{Axis, Product};
+use super::results::{lane, lanes, vector};
+use crate::plan::index::Index;
+
+/// Invocations whose loads a GPU answers together, and the bytes that it moves at once.
+const TOGETHER: usize = 32;
+const SECTOR: i64 = 32;
+/// Sectors that issuing a load is worth.
+const ISSUE: usize = 4;
+
+/// What an invocation loads at a time: four neighbouring rows or columns at one step of the inner axis, or at four
+/// where neighbours in memory lie along that. In workgroup memory vectors always are four rows or columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Patch {
+    /// Steps of the inner axis: 1 or 4.
+    steps: usize,
+    /// Whether neighbouring invocations follow each other along the inner axis.
+    along: bool,
+}
+
+const PATCHES: [Patch; 4] = [
+    Patch { steps: 1, along: false },
+    Patch { steps: 1, along: true },
+    Patch { steps: 4, along: true },
+    Patch { steps: 4, along: false },
+];
+
+/// Tiles of one operand in two halves of an array in workgroup memory: the one that is read, and the next.
+pub(super) struct Staged<'a> {
+    product: &'a Product,
+    /// 0: the operand that gives rows, 1: the one that gives columns.
+    side: usize,
+    /// The array's name.
+    array: &'static str,
+    /// Rows or columns of a tile.
+    width: usize,
+    /// Steps of the inner axis of a tile.
+    inner: usize,
+    /// Invocations of the workgroup.
+    invocations: usize,
+    batch: &'a [Index],
+    /// The number of the tile along rows or columns.
+    number: Index,
+    patch: Patch,
+    /// The number of the invocation among those that share the loads, and its name.
+    own: Index,
+    name: String,
+}
+
+/// Loaded vectors of an invocation: by slot, those of each step of its patch.
+pub(super) type Loaded = Vec<Vec<String>>;
+
+impl<'a> Staged<'a> {
+    /// Chooses how an operand's tiles of `width` × `inner` are best loaded.
+    pub(super) fn new(
+        emitter: &mut Emitter<'_>,
+        shaping: &Shaping,
+        product: &'a Product,
+        [side, width, inner, invocations]: [usize; 4],
+        batch: &'a [Index],
+        number: Index,
+    ) -> Self {
+        let array = ["tile_a", "tile_b"][side];
+        let (patch, own, name) = (PATCHES[0], Index::default(), String::new());
+        let mut staged =
+            Self { product, side, array, width, inner, invocations, batch, number, patch, own, name };
+        let origin = vec![Index::default(); batch.len()];
+        let cost = |&patch: &Patch| {
+            // A tile in the middle, where no position is at an edge.
+            let number = Index::constant(staged.axis().len() / width / 2);
+            let (own, name) = (Index::default(), String::new());
+            Staged { batch: &origin, number, patch, own, name, ..staged }.cost(&mut emitter.fresh(shaping))
+        };
+        staged.patch = PATCHES.into_iter().min_by_key(cost).unwrap_or(patch);
+        staged.number_invocations(emitter);
+        staged
+    }
+
+    /// Where some invocations have nothing to load, those of the two operands are others.
+    fn number_invocations(&mut self, emitter: &mut Emitter<'_>) {
+        self.name = "lid".into();
+        if self.side == 1 && self.patches() < self.invocations {
+            self.name = emitter.name("turned");
+            let (half, all) = (self.invocations / 2, self.invocations);
+            emitter.line(&format!("let {} = (lid + {half}u) % {all}u;", self.name));
+        }
+        let (atom, own) = emitter.indices.named_var(self.invocations, 0);
+        emitter.define(atom, &self.name);
+        self.own = own;
+    }
+
+    /// What the loads of a vector cost: for each, the sectors that a group of neighbours touches.
+    fn cost(&mut self, emitter: &mut Emitter<'_>) -> usize {
+        self.number_invocations(emitter);
+        let (across, along) = self.place(emitter, 0);
+        let middle = self.product.inner.len() / self.inner / 2 * (self.inner / self.patch.steps);
+        self.values(emitter, &across, &along.offset(middle as i64));
+        let sectors = |(position, bytes): &(Index, usize)| {
+            let sector = |lane: usize| {
+                let at = emitter.indices.evaluate(position, &|_| lane as i64);
+                at * *bytes as i64 / SECTOR
+            };
+            (0..TOGETHER).map(sector).collect::<BTreeSet<i64>>().len()
+        };
+        let all: usize = emitter.loaded.iter().map(|load| ISSUE + sectors(load)).sum();
+        all * (4 / self.patch.steps)
+    }
+
+    fn axis(&self) -> &'a Axis {
+        [&self.product.rows, &self.product.columns][self.side]
+    }
+
+    /// Vectors from one step to the next: one more than a tile has, so that the vectors of neighbouring steps lie in
+    /// different banks.
+    fn stride(&self) -> usize {
+        stride(self.width)
+    }
+
+    /// Vectors of a tile.
+    fn half(&self) -> usize {
+        self.inner * self.stride()
+    }
+
+    /// The array's declaration.
+    pub(super) fn declaration(&self) -> String {
+        format!("var<workgroup> {}: array<vec4<f32>, {}>;\n", self.array, 2 * self.half())
+    }
+
+    /// Patches of a tile.
+    fn patches(&self) -> usize {
+        self.width / 4 * (self.inner / self.patch.steps)
+    }
+
+    /// Which invocations have a patch in a slot, unless all have.
+    fn condition(&self, slot: usize) -> Option<String> {
+        let left = self.patches() - slot * self.invocations;
+        (left < self.invocations).then(|| format!("{} < {left}u", self.name))
+    }
+
+    /// Where the patch of an invocation lies in the tile: its number across and along the inner axis.
+    fn place(&self, emitter: &mut Emitter<'_>, slot: usize) -> (Index, Index) {
+        let number = self.own.clone().offset((slot * self.invocations) as i64);
+        let fastest = if self.patch.along { self.inner / self.patch.steps } else { self.width / 4 } as i64;
+        let (slow, fast) = (emitter.indices.div(&number, fastest), emitter.indices.rem(&number, fastest));
+        if self.patch.along { (slow, fast) } else { (fast, slow) }
+    }
+
+    /// The vectors of a patch: `across` is its number in the tile, `along` that along the whole inner axis. Beyond an
+    /// end are copies of what is before it; nobody uses them.
+    fn values(&self, emitter: &mut Emitter<'_>, across: &Index, along: &Index) -> Vec<String> {
+        let (product, axis) = (self.product, self.axis());
+        let group = emitter.indices.add(&self.number.times(self.width as i64 / 4), across);
+        let across = lanes(emitter, &group, 4, axis.len(), axis);
+        let k = product.inner.len();
+        let along = match self.patch.steps {
+            1 => vec![lane(emitter, along, k, &product.inner)],
+            steps => lanes(emitter, along, steps, k, &product.inner),
+        };
+        let mut vectors = vec![];
+        for inner in along {
+            let value = |emitter: &mut Emitter<'_>, index: &[Index]| {
+                let parts = [(&product.batch, self.batch), (axis, index), (&product.inner, &inner.index)];
+                let index = product.index(&product.labels[self.side], &parts);
+                product.in_f32(emitter.value(product.operands[self.side], &index).text)
+            };
+            let values: Vec<String> = across.iter().map(|lane| value(emitter, &lane.index)).collect();
+            vectors.push(vector(&values));
+        }
+        vectors
+    }
+
+    /// Loads this invocation's part of the tile with a number along the inner axis.
+    pub(super) fn load(&self, emitter: &mut Emitter<'_>, tile: &Index) -> Loaded {
+        let first = tile.times((self.inner / self.patch.steps) as i64);
+        let slots = self.patches().div_ceil(self.invocations);
+        let mut loaded = vec![];
+        for slot in 0..slots {
+            let (across, along) = self.place(emitter, slot);
+            let along = emitter.indices.add(&first, &along);
+            loaded.push(match self.condition(slot) {
+                None => self.values(emitter, &across, &along),
+                Some(condition) => self.load_if(emitter, &condition, &across, &along),
+            });
+        }
+        loaded
+    }
+
+    /// The same where not all invocations have a patch. What depends on the position along the inner axis is loaded
+    /// under the condition because that position has a name there.
+    fn load_if(
+        &self,
+        emitter: &mut Emitter<'_>,
+        condition: &str,
+        across: &Index,
+        along: &Index,
+    ) -> Vec<String> {
+        let names: Vec<String> = (0..self.patch.steps).map(|_| emitter.name("p")).collect();
+        names.iter().for_each(|name| emitter.line(&format!("var {name}: vec4<f32>;")));
+        let at = emitter.position(along);
+        emitter.open();
+        let (depth, runs) = (emitter.depth(), emitter.indices.range(along).1 as usize + 1);
+        let name = emitter.name("i");
+        emitter.line(&format!("let {name} = {at};"));
+        let (atom, along) = emitter.indices.named_var(runs, depth);
+        emitter.define(atom, &name);
+        let values = self.values(emitter, across, &along);
+        for (name, value) in names.iter().zip(values) {
+            emitter.line(&format!("{name} = {value};"));
+        }
+        let text = emitter.close();
+        under(emitter, condition, &text);
+        names
+    }
+
+    /// Writes what was loaded into the half with the number that an expression gives.
+    pub(super) fn store(&self, emitter: &mut Emitter<'_>, half: &str, loaded: &Loaded) {
+        for (slot, vectors) in loaded.iter().enumerate() {
+            let (across, along) = self.place(emitter, slot);
+            let condition = self.condition(slot);
+            if condition.is_some() {
+                emitter.open();
+            }
+            for (step, vector) in vectors.iter().enumerate() {
+                let row = along.times(self.patch.steps as i64).offset(step as i64);
+                let at = emitter.indices.add(&row.times(self.stride() as i64), &across);
+                let (array, start, at) = (self.array, self.start(half), emitter.position(&at));
+                emitter.line(&format!("{array}[{start} + {at}] = {vector};"));
+            }
+            if let Some(condition) = condition {
+                let text = emitter.close();
+                under(emitter, &condition, &text);
+            }
+        }
+    }
+
+    /// Where a half begins.
+    fn start(&self, half: &str) -> String {
+        format!("{half} * {}u", self.half())
+    }
+
+    /// Names the place of a vector of the first step in a half.
+    pub(super) fn first(&self, emitter: &mut Emitter<'_>, half: &str, vector: &Index) -> String {
+        let (name, start, at) = (emitter.name("at"), self.start(half), emitter.position(vector));
+        emitter.line(&format!("let {name} = {start} + {at};"));
+        name
+    }
+
+    /// Reads the vector that lies so many after that place, at a step that a variable counts.
+    pub(super) fn read(&self, emitter: &mut Emitter<'_>, first: &str, step: &str, after: usize) -> String {
+        let name = emitter.name("w");
+        let (array, stride) = (self.array, self.stride());
+        emitter.line(&format!("let {name} = {array}[{first} + {step} * {stride}u + {after}u];"));
+        name
+    }
+}
+
+/// Vectors from one step of the inner axis to the next in tiles of so many rows or columns.
+pub(super) fn stride(width: usize) -> usize {
+    width / 4 + 1
+}
+
+fn under(emitter: &mut Emitter<'_>, condition: &str, text: &str) {
+    emitter.line(&format!("if ({condition}) {{"));
+    emitter.block(text);
+    emitter.line("}");
+}

@@ -188,7 +188,7 @@ impl Compiler {
         let subgroup = gpu.shaping().subgroup.map(|size| size as usize);
         let own = gpu.own_kernels(&simple.recording)?;
         let accepted = lower::Accepted { own, attention: gpu.options().fuse };
-        let grain = lower::Grain::new(subgroup);
+        let grain = lower::Grain::new(subgroup, gpu.shaping().workgroup_tiles);
         let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs, grain, &accepted);
         lowered.check()?;
         let simple = simplify(&lowered, &outputs);
@@ -237,9 +237,6 @@ impl Compiler {
         } else if STATE * state > self.reach() {
             // The tensors of packed kernels are reached through one binding.
             Packing::Maps
-        } else if self.gpu.shaping().workgroup_tiles {
-            // Contractions through workgroup memory are not packed.
-            Packing::Rows
         } else {
             Packing::All
         }

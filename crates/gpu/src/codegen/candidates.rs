@@ -70,6 +70,8 @@ const START: f64 = 64.0;
 /// Processors of a large GPU, and the invocations that keep one busy with sums of 16 and more.
 const PROCESSORS: f64 = 128.0;
 const BUSY: f64 = 128.0;
+/// What work costs where there is nothing else to do.
+const IDLE: f64 = 0.25;
 
 /// Tiles in registers, and those in workgroup memory.
 fn tiles(product: &Product, shaping: &Shaping) -> Vec<(Choice, f64)> {
@@ -131,16 +133,69 @@ fn in_workgroups(product: &Product, tile: WorkgroupTile) -> f64 {
 }
 
 /// The cost of so many workgroups that cost so much an invocation, on a device where some processors may have none, or
-/// too few invocations to hide what each waits for.
+/// too few invocations to hide what each waits for. What is computed for nothing takes no time there, but memory's.
 fn on_processors(workgroups: usize, invocations: usize, each: f64) -> f64 {
     let (workgroups, invocations) = (workgroups as f64, invocations as f64);
     let rounds = (workgroups / PROCESSORS).max(1.0);
-    PROCESSORS * each * (rounds * invocations).max(BUSY)
+    each * (PROCESSORS * (rounds * invocations).max(BUSY) + IDLE * workgroups * invocations)
 }
 
 impl Shaping {
     /// Invocations that keep a device busy: a few for each of a processor's lanes, thousands on a GPU.
     pub(super) fn enough(&self) -> usize {
         if self.workgroup_tiles { 16 * 1024 } else { 128 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wgrad_core::{DType, NodeId};
+
+    use super::super::product::Axis;
+    use super::*;
+
+    fn product(batch: usize, [m, n, k]: [usize; 3]) -> Product {
+        let axis = |extent: usize| Axis { labels: vec![0], extents: vec![extent] };
+        let (node, operands) = (NodeId(0), [NodeId(0); 2]);
+        let (labels, out, dtype) = ([vec![], vec![]], vec![], DType::F32);
+        let (rows, columns, inner) = (axis(m), axis(n), axis(k));
+        Product { node, operands, labels, out, batch: axis(batch), rows, columns, inner, dtype }
+    }
+
+    #[test]
+    fn large_tiles_are_for_products_that_fill_a_gpu_with_them() {
+        let sizes = [8, 32, 64, 128, 200, 256, 512, 1000, 2048, 4096];
+        for (m, n) in sizes.into_iter().flat_map(|m| sizes.map(|n| (m, n))) {
+            for (batch, k, bytes) in [(1, 64, 16 << 10), (1, 1024, 48 << 10), (12, 64, 32 << 10)] {
+                let shaping = Shaping { workgroup_limits: [256, bytes], ..Shaping::hardware() };
+                let product = product(batch, [m, n, k]);
+                let Some(tile) = workgroup_tile(&product, &shaping) else { continue };
+                let groups = batch * tile.counts(&product).iter().product::<usize>();
+                let what = format!("{batch} × {m} × {n} × {k}: {groups} of {tile:?}");
+                assert!(tile.fits(256, bytes), "{what}");
+                assert!(groups >= 96 || tile.rows * tile.columns <= 64 * 32, "{what}");
+                assert!(tile.rows <= 2 * m.max(32) && tile.columns <= 2 * n.max(32), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_small_products_are_computed_in_registers() {
+        assert_eq!(workgroup_tile(&product(1024, [8, 8, 8]), &Shaping::hardware()), None);
+    }
+
+    #[test]
+    fn tiles_follow_the_shape_and_the_limits() {
+        let sides = |sizes: [usize; 3], bytes: u32| {
+            let shaping = Shaping { workgroup_limits: [256, bytes], ..Shaping::hardware() };
+            workgroup_tile(&product(1, sizes), &shaping).map(|tile| (tile.rows, tile.columns))
+        };
+        assert_eq!(sides([2048, 2048, 512], 48 << 10), Some((128, 128)));
+        assert_eq!(sides([2048, 2048, 512], 16 << 10), Some((128, 64)));
+        assert_eq!(sides([16, 32768, 512], 48 << 10), Some((16, 64)));
+        assert_eq!(sides([32768, 32, 512], 48 << 10), Some((128, 32)));
+        // Nothing that several invocations would read, or nothing at all.
+        assert_eq!(sides([4, 4, 1], 48 << 10), None);
+        assert_eq!(sides([64, 64, 0], 48 << 10), None);
     }
 }

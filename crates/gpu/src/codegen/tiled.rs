@@ -42,9 +42,8 @@ const fn tile(
 }
 
 /// The tiles that rules and tuning choose from.
-pub(super) const TILES: [WorkgroupTile; 13] = [
+pub(super) const TILES: [WorkgroupTile; 12] = [
     tile(128, 128, 8, 8, 8),
-    tile(128, 128, 16, 8, 8),
     tile(128, 64, 8, 8, 4),
     tile(64, 128, 8, 8, 4),
     tile(64, 64, 16, 4, 4),

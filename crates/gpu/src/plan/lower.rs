@@ -33,21 +33,43 @@ pub struct Grain {
     results: usize,
     /// A contraction with at least this many results is not split for being long.
     contracted: usize,
-    /// Whether a contraction is cut only as far as needed for that many partial results.
-    sparing: bool,
+    /// Others are cut into parts with at least this many results together,
+    partial: usize,
+    /// and at least this many terms each.
+    shortest: usize,
 }
 
 impl Grain {
-    /// For adapters with this subgroup size that share rows among the lanes of a subgroup, and for all others.
-    pub fn new(subgroup: Option<usize>) -> Self {
-        match subgroup {
-            // A few dozen workgroups keep a processor's cores busy, and lanes share the iterations.
-            Some(size) => Self { longest: LONGEST * size, results: 16, contracted: 16 * 2048, sparing: true },
-            None => Self {
+    /// For adapters with this subgroup size that share rows among the lanes of a subgroup, for GPUs whose workgroups
+    /// share the tile of a contraction, and for all others.
+    pub fn new(subgroup: Option<usize>, workgroup_tiles: bool) -> Self {
+        // A few dozen workgroups keep a processor's cores busy.
+        const FEW: usize = 16;
+        // Large GPUs have this many processors, which are busy with a small tile each and fast with a larger one.
+        const PROCESSORS: usize = 128;
+        let results = ENOUGH_RESULTS;
+        match (subgroup, workgroup_tiles) {
+            // Lanes share the iterations.
+            (Some(size), _) => Self {
+                longest: LONGEST * size,
+                results: 16,
+                contracted: FEW * 2048,
+                partial: FEW * 2048,
+                shortest: CHUNK / 2,
+            },
+            (None, true) => Self {
                 longest: LONGEST,
-                results: ENOUGH_RESULTS,
-                contracted: 16 * ENOUGH_RESULTS,
-                sparing: false,
+                results,
+                contracted: PROCESSORS * 32 * 32,
+                partial: PROCESSORS * 64 * 64,
+                shortest: CHUNK / 4,
+            },
+            (None, false) => Self {
+                longest: LONGEST,
+                results,
+                contracted: FEW * results,
+                partial: FEW * results,
+                shortest: CHUNK / 2,
             },
         }
     }
@@ -409,12 +431,12 @@ fn contract(a: &Tensor, b: &Tensor, op: &Contract, grain: Grain) -> Tensor {
     let length: usize = inner.iter().map(|&label| extent(label)).product();
     let results: usize = op.out.iter().map(|&label| extent(label)).product();
     let widest = inner.iter().copied().max_by_key(|&label| extent(label));
-    let long = length > grain.longest || (length >= 2 * CHUNK && results < grain.contracted);
+    let long = length > grain.longest || (length >= 4 * grain.shortest && results < grain.contracted);
     let Some(label) = widest.filter(|&label| long && extent(label) > 1 && results > 0) else {
         return a.graph().record(op.clone(), &[a, b]);
     };
-    let fewest = length * results / grain.contracted;
-    let chunk = if grain.sparing { fewest } else { results / 16 }.clamp(CHUNK / 2, LONGEST);
+    let even = length as u64 * results as u64 / grain.partial as u64;
+    let chunk = even.clamp(grain.shortest as u64, LONGEST as u64) as usize;
     let whole = extent(label);
     let count = parts(whole, (chunk * whole / length).max(1));
     if count <= 1 {
@@ -435,9 +457,8 @@ fn contract(a: &Tensor, b: &Tensor, op: &Contract, grain: Grain) -> Tensor {
     let ((a, a_labels), (b, b_labels)) = (cut(a, &op.a), cut(b, &op.b));
     let out = [&[part], &op.out[..]].concat();
     let inner = Contract { a: a_labels, b: b_labels, out };
-    let still_long = length / whole * each > LONGEST;
-    let partial =
-        if still_long { contract(&a, &b, &inner, grain) } else { a.graph().record(inner, &[&a, &b]) };
+    // That axis may be too short for as many parts as there should be.
+    let partial = contract(&a, &b, &inner, grain);
     let summed = reduce(&partial, &Reduce { kind: ReduceKind::Sum, axes: vec![0] }, grain);
     let shape: Shape = op.out.iter().map(|&l| extent(l)).collect();
     summed.reshape(shape)

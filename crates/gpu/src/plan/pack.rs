@@ -26,9 +26,7 @@ pub enum Packing {
     None,
     /// Maps.
     Maps,
-    /// Maps, and reductions with what is mapped along with them.
-    Rows,
-    /// Contractions too.
+    /// Reductions and contractions too.
     All,
 }
 
@@ -67,8 +65,7 @@ pub fn pack(
         group.push(kernel);
         let needed = match fused.kernels[kernel].archetype {
             Archetype::Map { .. } => Packing::Maps,
-            Archetype::Row { .. } => Packing::Rows,
-            Archetype::Contract { .. } => Packing::All,
+            Archetype::Row { .. } | Archetype::Contract { .. } => Packing::All,
             Archetype::Attention { .. } | Archetype::Wgsl { .. } => continue,
         };
         let signature = match needed {

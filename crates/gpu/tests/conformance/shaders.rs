@@ -46,6 +46,18 @@ fn write_everywhere(module: &naga::Module, info: &ModuleInfo, in_glsl: bool) -> 
     Ok(())
 }
 
+/// Validates a kernel and writes it in all languages that have its types.
+pub(crate) fn translate(source: &str) {
+    // GLSL has no f16 and no integers of 64 bits.
+    let in_glsl = !source.contains("enable f16;") && !source.contains("u64");
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source)));
+    let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP;
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+    let info = info.unwrap_or_else(|e| panic!("{e:?}\n{source}"));
+    write_everywhere(&module, &info, in_glsl).unwrap_or_else(|e| panic!("{e}\n{source}"));
+}
+
 #[test]
 fn every_kernel_is_valid_and_is_written_for_every_backend() {
     let mut sources = BTreeSet::new();
@@ -65,15 +77,6 @@ fn every_kernel_is_valid_and_is_written_for_every_backend() {
         }
     }
     assert!(sources.len() > 100, "only {} kernels", sources.len());
-    for source in &sources {
-        // GLSL has no f16 and no integers of 64 bits.
-        let in_glsl = !source.contains("enable f16;") && !source.contains("u64");
-        let module = naga::front::wgsl::parse_str(source)
-            .unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source)));
-        let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP;
-        let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
-        let info = info.unwrap_or_else(|e| panic!("{e:?}\n{source}"));
-        write_everywhere(&module, &info, in_glsl).unwrap_or_else(|e| panic!("{e}\n{source}"));
-    }
+    sources.iter().for_each(|source| translate(source));
     println!("{} kernels written in four languages", sources.len());
 }

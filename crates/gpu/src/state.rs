@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wgrad_core::batch::Batch;
 use wgrad_core::vars::InitContext;
-use wgrad_core::{Array, DType, Mode, TensorSpec, Var, VarKind, Vars};
+use wgrad_core::{Array, DType, Mode, NodeId, Op, Recording, Tensor, TensorSpec, Var, VarKind, Vars};
 
 use crate::device::Gpu;
 use crate::error::Error;
@@ -55,7 +55,7 @@ impl Gpu {
         });
         let mut state = State::allocate(self, &all)?;
         let program = self.compile(Mode::Eval, |graph| {
-            for var in &all {
+            let value = |var: &Var| {
                 let cx = InitContext {
                     graph,
                     shape: var.shape(),
@@ -63,17 +63,33 @@ impl Gpu {
                     name: var.name(),
                     seed,
                 };
-                let value = if *var.kind() == VarKind::System && var.name() == Var::seed().name() {
+                if *var.kind() == VarKind::System && var.name() == Var::seed().name() {
                     graph.constant([2], &[seed as u32, (seed >> 32) as u32])
                 } else {
                     var.init().record(&cx)
-                };
-                graph.assign(var, &value);
-            }
+                }
+            };
+            let values: Vec<Tensor> = all.iter().map(value).collect();
+            let recording = graph.recording();
+            // A new buffer holds zeros.
+            let is_there =
+                |var: &Var, value: &Tensor| value.spec() == *var.spec() && is_zero(&recording, value.id());
+            let others = all.iter().zip(&values).filter(|(var, value)| !is_there(var, value));
+            others.for_each(|(var, value)| graph.assign(var, value));
             []
         })?;
         program.run(&mut state, Batch::new())?;
         Ok(state)
+    }
+}
+
+/// Whether all elements of a node are +0, by its definition.
+fn is_zero(recording: &Recording, id: NodeId) -> bool {
+    let node = recording.node(id);
+    match &node.op {
+        Op::Scalar(scalar) => scalar.value() == 0.0 && scalar.value().is_sign_positive(),
+        Op::Expand(_) | Op::Reshape(_) | Op::Detach(_) => is_zero(recording, node.inputs[0]),
+        _ => false,
     }
 }
 

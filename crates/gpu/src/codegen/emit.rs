@@ -54,6 +54,8 @@ pub(super) struct Emitter<'a> {
     groups: HashMap<Group, Value>,
     /// The buffers used so far.
     pub(super) bindings: Vec<Binding>,
+    /// What numbers and random streams are called that a table holds.
+    pub(super) numbers: HashMap<NodeId, String>,
     /// The library functions used so far.
     pub(super) functions: BTreeSet<&'static str>,
     /// Whether f16 occurs.
@@ -116,6 +118,7 @@ impl<'a> Emitter<'a> {
             conditions: HashMap::new(),
             groups: HashMap::new(),
             bindings: vec![],
+            numbers: HashMap::new(),
             functions: BTreeSet::new(),
             half: false,
             philox: false,
@@ -330,7 +333,10 @@ impl<'a> Emitter<'a> {
         let dtype = node.spec.dtype;
         self.half |= dtype == DType::F16;
         match &node.op {
-            Op::Scalar(scalar) => Value { text: self.literal(scalar.value(), dtype), depth: 0 },
+            Op::Scalar(scalar) => {
+                let named = self.numbers.get(&id).cloned();
+                Value { text: named.unwrap_or_else(|| self.literal(scalar.value(), dtype)), depth: 0 }
+            }
             Op::Iota(iota) => {
                 let position = &index[iota.axis];
                 let (depth, text) = (self.indices.depth(position), self.position(position));
@@ -429,12 +435,12 @@ impl<'a> Emitter<'a> {
                 let seed = [0, 1].map(|i| self.value(node.inputs[0], &[Index::constant(i)]));
                 let step = self.value(node.inputs[1], &[]);
                 let depth = self.indices.depth(&block).max(seed[0].depth).max(seed[1].depth).max(step.depth);
+                let named = self.numbers.get(&id).cloned();
+                let stream = named.unwrap_or_else(|| format!("{}u, {}u", stream as u32, stream >> 32));
                 let call = format!(
-                    "philox(vec4<u32>({}, {}, {}u, {}u), vec2<u32>({}, {}))",
+                    "philox(vec4<u32>({}, {}, {stream}), vec2<u32>({}, {}))",
                     self.position(&block),
                     step.text,
-                    stream as u32,
-                    (stream >> 32) as u32,
                     seed[0].text,
                     seed[1].text
                 );

@@ -1,15 +1,21 @@
 //! Equal kernels over different tensors in one dispatch. A table says where the tensors lie, and for maps, which
-//! may differ in size, which workgroups belong to which; the rest of the kernel is written once.
+//! may differ in size and in their numbers, which workgroups belong to which; the rest of the kernel is written once.
+
+use std::collections::HashMap;
+
+use wgrad_core::{DType, NodeId, Op};
 
 use super::emit::{Binding, Emitter, memory_type};
 use super::{Body, Bound, ENABLE_F16, Shaping, Source, Word, eights, fold, group_number, library, map};
 use crate::error::Error;
-use crate::plan::{Archetype, Kernel, Place, Plan};
+use crate::plan::{Archetype, Kernel, Place, Plan, pack};
 
-/// One of the packed maps: its tensors by binding number, and its number of elements.
+/// One of the packed maps: its tensors by binding number, its number of elements, and its numbers that differ from
+/// those of others.
 struct Member {
     bindings: Vec<Binding>,
     numel: usize,
+    own: Vec<u32>,
 }
 
 pub(super) fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
@@ -79,15 +85,17 @@ fn bound(places: Vec<Place>, table: Vec<Word>, eights: bool) -> Vec<Bound> {
 }
 
 fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
+    let own = own_numbers(plan, kernels);
     let mut members = vec![];
     // The largest member stands for all: in the others, positions might be constant.
     let mut largest = (0, String::new(), String::new());
     let mut checked = false;
-    for kernel in kernels {
+    for (kernel, (numbers, own)) in kernels.iter().zip(own) {
         let Archetype::Map { numel } = kernel.archetype else {
             return Err(Error::Internal("only maps are packed".into()));
         };
         let mut emitter = Emitter::new(plan, kernel, shaping);
+        emitter.numbers = numbers;
         let text = map::write_packed(&mut emitter, kernel, numel);
         if let Some(fault) = emitter.fault {
             return Err(Error::Internal(fault));
@@ -96,7 +104,7 @@ fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Er
         if numel > largest.0 {
             largest = (numel, text, library(&emitter));
         }
-        members.push(Member { bindings: emitter.bindings, numel });
+        members.push(Member { bindings: emitter.bindings, numel, own });
     }
     let alike = |member: &Member| {
         let shape = |b: &Binding| (b.dtype, matches!(b.place, Place::State(_)));
@@ -110,19 +118,62 @@ fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Er
     let grid = fold(groups as u64, shaping.max_groups);
     let wgsl = arenas(&members[0].bindings)
         + &largest.2
-        + &entry(members[0].bindings.len(), groups, grid, shaping.map_workgroup, &largest.1);
+        + &entry(&members[0], groups, grid, shaping.map_workgroup, &largest.1);
     let places = members.iter().flat_map(|member| &member.bindings).map(|b| b.place.clone()).collect();
     Ok(Source { wgsl, bindings: bound(places, table(&members, share), false), grid, checked })
 }
 
+/// For each kernel, the names of those of its numbers that others have otherwise, and their words.
+fn own_numbers(plan: &Plan, kernels: &[Kernel]) -> Vec<(HashMap<NodeId, String>, Vec<u32>)> {
+    let nodes: Vec<Vec<NodeId>> =
+        kernels.iter().map(|kernel| pack::numbers(&plan.recording, kernel)).collect();
+    let words: Vec<Vec<Vec<u32>>> =
+        nodes.iter().map(|nodes| nodes.iter().map(|&node| words(plan, node)).collect()).collect();
+    let differs = |at: &usize| words.iter().any(|these| these[*at] != words[0][*at]);
+    let differing: Vec<usize> = (0..nodes[0].len()).filter(differs).collect();
+    let own = |(nodes, words): (&Vec<NodeId>, &Vec<Vec<u32>>)| {
+        let (mut names, mut own) = (HashMap::new(), vec![]);
+        for &at in &differing {
+            let word = |number: usize| format!("n{}", own.len() + number);
+            let dtype = plan.recording.node(nodes[at]).spec.dtype;
+            let name = match words[at].len() {
+                1 if dtype == DType::U32 => word(0),
+                1 => format!("bitcast<{}>({})", memory_type(dtype), word(0)),
+                _ => format!("{}, {}", word(0), word(1)),
+            };
+            names.insert(nodes[at], name);
+            own.extend(&words[at]);
+        }
+        (names, own)
+    };
+    nodes.iter().zip(&words).map(own).collect()
+}
+
+/// The bits of a number, or the two words of a random stream.
+fn words(plan: &Plan, node: NodeId) -> Vec<u32> {
+    let node = plan.recording.node(node);
+    match &node.op {
+        Op::Scalar(scalar) => {
+            let bytes = node.spec.dtype.encode(&[scalar.value()]);
+            bytes
+                .chunks_exact(4)
+                .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+                .collect()
+        }
+        Op::RandomBits(bits) => vec![bits.stream as u32, (bits.stream >> 32) as u32],
+        _ => vec![],
+    }
+}
+
 /// The member of every workgroup; then for each member its first workgroup, its number of groups of four
-/// elements, and where its tensors begin.
+/// elements, where its tensors begin, and its own numbers.
 fn table(members: &[Member], share: usize) -> Vec<Word> {
     let (mut owners, mut rows) = (vec![], vec![]);
     for (number, member) in members.iter().enumerate() {
         rows.push(Word::Number(owners.len() as u32));
         rows.push(Word::Number(member.numel.div_ceil(4) as u32));
         rows.extend(member.bindings.iter().map(|binding| Word::Start(binding.place.clone())));
+        rows.extend(member.own.iter().map(|&word| Word::Number(word)));
         owners.extend((0..member.numel.div_ceil(share)).map(|_| Word::Number(number as u32)));
     }
     owners.extend(rows);
@@ -165,9 +216,11 @@ fn arenas(bindings: &[Binding]) -> String {
     wgsl
 }
 
-fn entry(bindings: usize, groups: usize, grid: [u32; 3], workgroup: u32, body: &str) -> String {
-    let starts: String =
-        (0..bindings).map(|number| format!("  start{number} = table[row + {}u];\n", number + 2)).collect();
+fn entry(member: &Member, groups: usize, grid: [u32; 3], workgroup: u32, body: &str) -> String {
+    let (bindings, own) = (member.bindings.len(), member.own.len());
+    let starts = (0..bindings).map(|number| format!("  start{number} = table[row + {}u];\n", number + 2));
+    let numbers =
+        (0..own).map(|number| format!("  let n{number} = table[row + {}u];\n", number + 2 + bindings));
     format!(
         "@compute @workgroup_size({workgroup})\n\
          fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{\n\
@@ -175,8 +228,9 @@ fn entry(bindings: usize, groups: usize, grid: [u32; 3], workgroup: u32, body: &
          \x20 let row = {groups}u + table[group] * {}u;\n\
          \x20 let t = (group - table[row]) * {workgroup}u + lid;\n\
          \x20 if (t >= table[row + 1u]) {{ return; }}\n\
-         {starts}{body}}}\n",
+         {}{body}}}\n",
         group_number("group", grid),
-        bindings + 2,
+        bindings + own + 2,
+        starts.chain(numbers).collect::<String>(),
     )
 }

@@ -83,6 +83,12 @@ impl Trace {
             && accesses.iter().all(|(_, index)| self.indices.flatten(index, &shape) == own)
     }
 
+    /// Whether every access of `node` is at the same place, whatever the position: keys of random numbers.
+    pub fn reads_one_place(&self, node: NodeId) -> bool {
+        let mut accesses = self.accesses.iter().filter(|(read, _)| *read == node);
+        accesses.all(|(_, index)| index.iter().all(|index| index.terms.is_empty()))
+    }
+
     /// Whether every access of `node` is at the position itself with the reduced axes at 0.
     fn reads_result(&self, recording: &Recording, node: NodeId, axes: &[usize]) -> bool {
         let zeroed =
@@ -256,15 +262,16 @@ impl Fuser<'_> {
         }
     }
 
-    /// Kernels over the same elements that read something this node reads; single numbers are computed together
-    /// whatever they read.
+    /// Kernels over the same elements that read something this node reads, other than the key of random numbers: draws
+    /// are better packed, where they share their text. Single numbers are computed together whatever they read.
     fn siblings(&self, id: NodeId, trace: &Trace) -> Vec<usize> {
         let op = &self.recording.node(id).op;
         if reads_all_over(op) {
             return vec![];
         }
         let own = self.own_archetype(id);
-        let reads: HashSet<NodeId> = trace.reads().collect();
+        let is_key = |read: &NodeId| self.shape(*read).numel() > 1 && trace.reads_one_place(*read);
+        let reads: HashSet<NodeId> = trace.reads().filter(|read| !is_key(read)).collect();
         let shares = |kernel: &Kernel| {
             let of_kernel = kernel.nodes.iter().filter_map(|node| self.fused.traces[node.index()].as_ref());
             of_kernel.flat_map(Trace::reads).any(|read| reads.contains(&read))

@@ -90,27 +90,27 @@ pub fn pack(
 }
 
 /// What a map computes, if every tensor it touches is touched at the position itself or is one number:
-/// equal for kernels that differ only in their tensors.
+/// equal for kernels that differ only in their tensors, their numbers and the streams that they draw from.
 fn map_signature(
     recording: &Recording,
     fused: &mut Fused,
     kernel: usize,
     in_place: &[(NodeId, Arc<str>)],
 ) -> Option<String> {
-    let mut loads: Vec<NodeId> = vec![];
-    let mut text = String::new();
     for node in fused.kernels[kernel].nodes.clone() {
-        let reads: Vec<NodeId> = fused.traces[node.index()].as_ref()?.reads().collect();
+        let trace = fused.traces[node.index()].as_mut()?;
+        let reads: Vec<NodeId> = trace.reads().collect();
         for read in reads {
-            let one = recording.node(read).spec.shape.numel() == 1;
-            if !one && !fused.traces[node.index()].as_mut()?.reads_in_place(recording, read) {
+            let one = recording.node(read).spec.shape.numel() == 1 || trace.reads_one_place(read);
+            if !one && !trace.reads_in_place(recording, read) {
                 return None;
             }
         }
     }
     let this = &fused.kernels[kernel];
+    let mut description = Description::of(recording, this, in_place);
     for &node in &this.stores {
-        describe(recording, &this.loads, in_place, node, &mut loads, &mut text)?;
+        description.add(node, true)?;
         let reads_variable = |name: &str, load: &NodeId| match &recording.node(*load).op {
             Op::Variable(variable) => *variable.name == *name,
             _ => false,
@@ -118,17 +118,17 @@ fn map_signature(
         // Tensors updated in place are bound once, for reading and writing.
         match in_place.iter().find(|(id, _)| *id == node) {
             Some((_, name)) => {
-                let number = loads.iter().position(|load| reads_variable(name, load));
-                let _ = write!(text, " -> variable {number:?};");
+                let number = description.loads.iter().position(|load| reads_variable(name, load));
+                let _ = write!(description.text, " -> variable {number:?};");
             }
-            None => text.push_str(" -> workspace;"),
+            None => description.text.push_str(" -> workspace;"),
         }
     }
     let fits = |id: &NodeId| {
         let spec = &recording.node(*id).spec;
         spec.dtype.size() == 4 && bytes_of(spec.dtype, &spec.shape) <= SMALL
     };
-    this.stores.iter().chain(&this.loads).all(fits).then_some(text)
+    this.stores.iter().chain(&this.loads).all(fits).then_some(description.text)
 }
 
 /// Everything that the text of a kernel follows from, shapes included: equal for kernels that differ only in
@@ -191,42 +191,75 @@ fn shape_of(archetype: &Archetype) -> Option<(&Shape, &[usize])> {
     }
 }
 
-fn describe(
-    recording: &Recording,
-    stored: &[NodeId],
-    in_place: &[(NodeId, Arc<str>)],
-    id: NodeId,
-    loads: &mut Vec<NodeId>,
-    text: &mut String,
-) -> Option<()> {
-    let node = recording.node(id);
-    if stored.contains(&id) {
-        let number = loads.iter().position(|load| *load == id).unwrap_or_else(|| {
-            loads.push(id);
-            loads.len() - 1
-        });
-        // What lies in the state: variables, and new values of variables that are already there.
-        let kind = matches!(node.op, Op::Variable(_)) || in_place.iter().any(|(known, _)| *known == id);
-        let one = node.spec.shape.numel() == 1;
+/// What a map makes of which tensors and numbers, in an order that does not depend on their names.
+struct Description<'a> {
+    recording: &'a Recording,
+    kernel: &'a Kernel,
+    in_place: &'a [(NodeId, Arc<str>)],
+    loads: Vec<NodeId>,
+    numbers: Vec<NodeId>,
+    text: String,
+}
+
+/// The numbers and random streams of a map in the order in which it uses them: in kernels of one signature, those at
+/// the same position stand for each other.
+pub fn numbers(recording: &Recording, kernel: &Kernel) -> Vec<NodeId> {
+    let mut description = Description::of(recording, kernel, &[]);
+    for &node in &kernel.stores {
+        // What cannot be described was not packed.
+        let _ = description.add(node, true);
+    }
+    description.numbers
+}
+
+impl<'a> Description<'a> {
+    fn of(recording: &'a Recording, kernel: &'a Kernel, in_place: &'a [(NodeId, Arc<str>)]) -> Self {
+        Self { recording, kernel, in_place, loads: vec![], numbers: vec![], text: String::new() }
+    }
+
+    /// Adds how a value is computed. `straight` says that its elements are used in their own order.
+    fn add(&mut self, id: NodeId, straight: bool) -> Option<()> {
+        let node = self.recording.node(id);
         // Writing to a string cannot fail.
-        let _ = write!(text, "({number} {} {kind} {one})", node.spec.dtype);
-        return Some(());
+        if self.kernel.loads.contains(&id) {
+            let number = position(&mut self.loads, id);
+            // What lies in the state: variables, and new values of variables that are already there.
+            let kind =
+                matches!(node.op, Op::Variable(_)) || self.in_place.iter().any(|(known, _)| *known == id);
+            let one = node.spec.shape.numel() == 1;
+            let _ = write!(self.text, "({number} {} {kind} {one})", node.spec.dtype);
+            return Some(());
+        }
+        if is_view(&node.op) {
+            let straight = straight && matches!(node.op, Op::Reshape(_) | Op::Detach(_));
+            // Views that add elements of their own are maps of another kind.
+            let plain = matches!(node.op, Op::Reshape(_) | Op::Expand(_) | Op::Detach(_) | Op::Permute(_));
+            return if plain { self.add(node.inputs[0], straight) } else { None };
+        }
+        let name = match &node.op {
+            // The packed kernel's buffers are 32-bit words.
+            _ if node.spec.dtype == DType::F16 => return None,
+            Op::Iota(_) | Op::Gather(_) | Op::Concat(_) => return None,
+            Op::RandomBits(_) if !straight => return None,
+            Op::Scalar(_) if node.spec.dtype != DType::Bool => {
+                format!("number {}", position(&mut self.numbers, id))
+            }
+            Op::RandomBits(_) => format!("random {}", position(&mut self.numbers, id)),
+            op => format!("{op:?}"),
+        };
+        let _ = write!(self.text, "[{name} {}", node.spec.dtype);
+        for &input in &node.inputs {
+            self.add(input, straight)?;
+        }
+        self.text.push(']');
+        Some(())
     }
-    if is_view(&node.op) {
-        // Views that add elements of their own are maps of another kind.
-        let plain = matches!(node.op, Op::Reshape(_) | Op::Expand(_) | Op::Detach(_) | Op::Permute(_));
-        return if plain { describe(recording, stored, in_place, node.inputs[0], loads, text) } else { None };
-    }
-    // The packed kernel's buffers are 32-bit words.
-    if node.spec.dtype == DType::F16
-        || matches!(node.op, Op::Iota(_) | Op::RandomBits(_) | Op::Gather(_) | Op::Concat(_))
-    {
-        return None;
-    }
-    let _ = write!(text, "[{:?} {}", node.op, node.spec.dtype);
-    for &input in &node.inputs {
-        describe(recording, stored, in_place, input, loads, text)?;
-    }
-    text.push(']');
-    Some(())
+}
+
+/// The position of a node among those seen so far.
+fn position(seen: &mut Vec<NodeId>, id: NodeId) -> usize {
+    seen.iter().position(|known| *known == id).unwrap_or_else(|| {
+        seen.push(id);
+        seen.len() - 1
+    })
 }

@@ -1,4 +1,4 @@
-"""Measures PyTorch's training steps, as `cargo xtask bench peers` calls it: `pytorch.py steps MODEL SECONDS`.
+"""Measures PyTorch, as `cargo xtask bench peers` calls it: `pytorch.py steps MODEL SECONDS | kernel KERNEL SECONDS`.
 
 Sizes, parameter counts and the report are those of the Rust package `wgrad-measure`; batches are random.
 On a machine with CUDA it runs there, else on the CPU. PYTORCH_COMPILE=1 compiles the models.
@@ -128,10 +128,25 @@ def repeat(step, seconds, every):
     return {"median_ms": statistics.median(samples), "min_ms": min(samples)}
 
 
-def main():
-    task, name, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    if task != "steps":
-        sys.exit("usage: pytorch.py steps MODEL SECONDS")
+def kernel(name, seconds):
+    if name == "conv/forward":
+        x, weight = noise(32, 64, 32, 32).to(DEVICE), noise(64, 64, 3, 3).to(DEVICE)
+    else:
+        size = int(name.removeprefix("matmul/"))
+        x, weight = noise(size, size).to(DEVICE), noise(size, size).to(DEVICE)
+
+    def run(_):
+        x @ weight if x.dim() == 2 else F.conv2d(x, weight, padding=1)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
+    with torch.no_grad():
+        for _ in range(4):
+            run(True)
+        print(json.dumps({"kernel": name, "times": repeat(run, seconds, 1)}))
+
+
+def steps(name, seconds):
     build, optimize, draw = MODELS[name]
     model = build().to(DEVICE)
     # Parameters and running statistics, without the counters of batch norms.
@@ -174,6 +189,16 @@ def main():
         "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "device": None,
     }))
+
+
+def main():
+    match sys.argv[1:]:
+        case ["steps", name, seconds]:
+            steps(name, float(seconds))
+        case ["kernel", name, seconds]:
+            kernel(name, float(seconds))
+        case _:
+            sys.exit("usage: pytorch.py steps MODEL SECONDS | kernel KERNEL SECONDS")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 use wgrad::core::ops::Window;
 use wgrad::prelude::*;
+use wgrad_measure::Kernel as Single;
 
 use crate::{Error, Work};
 
@@ -63,14 +64,29 @@ pub fn kernels() -> Vec<Kernel> {
     [products(), maps_and_rows(), convolutions(), attention()].into_iter().flatten().collect()
 }
 
+/// An operation that peers have too.
+pub fn single(kernel: Single) -> Kernel {
+    let operands = kernel.operands();
+    let operands: Vec<&[usize]> = operands.iter().map(Vec::as_slice).collect();
+    let record = move |x: &[Tensor]| match kernel {
+        Single::Matmul(_) => vec![x[0].matmul(&x[1])],
+        Single::Conv => vec![conv(x, 3, 1)],
+    };
+    Kernel::new(kernel.to_string(), &operands, kernel.flops() as usize, record)
+}
+
+/// A convolution with so many groups, of a square size, keeping height and width.
+fn conv(x: &[Tensor], size: usize, groups: usize) -> Tensor {
+    x[0].conv2d(&x[1], None, &Window::new(&[size, size]).padding(size / 2), groups)
+}
+
 fn products() -> Vec<Kernel> {
     let product = |name: String, batch: &[usize], [m, k, n]: [usize; 3]| {
         let (a, b) = ([batch, &[m, k]].concat(), [batch, &[k, n]].concat());
         let flops = 2 * m * k * n * batch.iter().product::<usize>();
         Kernel::new(name, &[&a, &b], flops, |x| vec![x[0].matmul(&x[1])])
     };
-    let square = |n: usize| product(format!("matmul/{n}"), &[], [n; 3]);
-    let mut kernels: Vec<Kernel> = [256, 512, 1024, 2048].map(square).into();
+    let mut kernels: Vec<Kernel> = [256, 512, 1024, 2048].map(|n| single(Single::Matmul(n))).into();
     kernels.push(product("matmul/128×784×512".into(), &[], [128, 784, 512]));
     kernels.push(product("matmul/1000×37×101".into(), &[], [1000, 37, 101]));
     kernels.push(product("matmul/64 of 128×32×128".into(), &[64], [128, 32, 128]));
@@ -95,16 +111,11 @@ fn maps_and_rows() -> Vec<Kernel> {
 }
 
 fn convolutions() -> Vec<Kernel> {
-    let image: &[usize] = &[32, 64, 32, 32];
+    let (image, full) = (&[32, 64, 32, 32][..], &[64, 64, 3, 3][..]);
     let pixels = 32 * 64 * 32 * 32;
-    /// With so many groups, of a square size, keeping height and width.
-    fn conv(x: &[Tensor], size: usize, groups: usize) -> Tensor {
-        x[0].conv2d(&x[1], None, &Window::new(&[size, size]).padding(size / 2), groups)
-    }
-    let full: &[usize] = &[64, 64, 3, 3];
     let flops = 2 * pixels * 64 * 9;
     vec![
-        Kernel::new("conv/forward", &[image, full], flops, |x| vec![conv(x, 3, 1)]),
+        single(Single::Conv),
         Kernel::new("conv/input gradient", &[image, full, image], flops, |x| {
             conv(x, 3, 1).pull_back(&x[2], &[&x[0]])
         }),

@@ -9,17 +9,18 @@ use wgrad_benches::roofline::roofline;
 use wgrad_benches::trace::trace;
 use wgrad_benches::tune::tune;
 use wgrad_benches::{Error, Training, Work, chart};
-use wgrad_measure::{Device, Model, Report};
+use wgrad_measure::{Device, Kernel, KernelReport, Model, Report, line};
 
-const USAGE: &str = "usage: wgrad-benches steps MODEL SECONDS | explain MODEL | trace FILE MODEL… | \
-                     kernels [FILTER] | growth CHART.svg | tune FILE|- [NAME…]";
+const USAGE: &str = "usage: wgrad-benches steps MODEL SECONDS | kernel KERNEL SECONDS | explain MODEL | \
+                     trace FILE MODEL… | kernels [FILTER] | growth CHART.svg | tune FILE|- [NAME…]";
 
 fn main() -> Result<(), Error> {
     let start = Instant::now();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match &words[..] {
-        ["steps", model, seconds] => println!("{}", steps(start, model.parse()?, seconds.parse()?)?.line()?),
+        ["steps", model, seconds] => println!("{}", line(&steps(start, model.parse()?, seconds.parse()?)?)?),
+        ["kernel", kernel, seconds] => println!("{}", line(&single(kernel.parse()?, seconds.parse()?)?)?),
         ["explain", model] => println!("{}", Work::training(&Gpu::new()?, model.parse()?)?.program.explain()),
         ["trace", file, models @ ..] => {
             let models = models.iter().map(|model| model.parse()).collect::<Result<Vec<Model>, _>>()?;
@@ -36,6 +37,13 @@ fn main() -> Result<(), Error> {
         _ => return Err(USAGE.into()),
     }
     Ok(())
+}
+
+/// Measures an operation that peers have too.
+fn single(kernel: Kernel, seconds: f64) -> Result<KernelReport, Error> {
+    let gpu = Gpu::new()?;
+    let mut work = wgrad_benches::kernels::single(kernel).work(&gpu, &kernel.operands())?;
+    KernelReport::measure(kernel, seconds, || work.step(true).map(drop))
 }
 
 /// Measures the training steps of a model.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Model, Steps, memory};
@@ -65,14 +66,14 @@ impl Report {
             device: None,
         })
     }
+}
 
-    /// The report as a line of JSON.
-    pub fn line(&self) -> Result<String, Error> {
-        Ok(serde_json::to_string(self)?)
-    }
+/// A report as a line of JSON.
+pub fn line(report: &impl Serialize) -> Result<String, Error> {
+    Ok(serde_json::to_string(report)?)
+}
 
-    /// The report in a program's output: its last line that is one.
-    pub fn find(output: &str) -> Option<Self> {
-        output.lines().rev().find_map(|line| serde_json::from_str(line).ok())
-    }
+/// The report in a program's output: its last line that is one.
+pub fn find<R: DeserializeOwned>(output: &str) -> Option<R> {
+    output.lines().rev().find_map(|line| serde_json::from_str(line).ok())
 }

@@ -60,7 +60,7 @@ impl Steps {
 }
 
 /// Groups of `every` steps for some seconds, at least one, with a wait after each group.
-fn repeat(
+pub(crate) fn repeat(
     seconds: f64,
     every: usize,
     step: &mut impl FnMut(bool) -> Result<(), Error>,

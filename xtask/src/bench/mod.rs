@@ -48,10 +48,14 @@ pub(crate) enum Bench {
         #[arg(long, default_value = "growth.svg")]
         chart: PathBuf,
     },
-    /// The same training steps in Burn, candle and, where there is one, PyTorch, in turn with wgrad's.
+    /// The same training steps and single operations in Burn, candle and, where there is one, PyTorch, in turn with
+    /// wgrad's.
     Peers {
-        /// Which ones; by default all of tiny, mlp, cnn, resnet and gpt.
+        /// Which steps; by default all of tiny, mlp, cnn, resnet and gpt.
         models: Vec<Model>,
+        /// Only the single operations. Where models are named, they are left out.
+        #[arg(long, conflicts_with = "models")]
+        kernels: bool,
         /// How often each program has its turn.
         #[arg(long, default_value_t = 3)]
         rounds: usize,
@@ -97,7 +101,7 @@ pub(crate) fn bench(task: Bench) -> Result<()> {
         }
         Bench::Kernels { filter } => run(ours()?.command().args(["kernels", &filter])),
         Bench::Growth { chart } => run(ours()?.command().arg("growth").arg(chart)),
-        Bench::Peers { models, rounds, seconds, python, target_dir, no_burn, no_build } => {
+        Bench::Peers { models, kernels, rounds, seconds, python, target_dir, no_burn, no_build } => {
             let mut frameworks = vec![ours()?];
             let target = target_dir.unwrap_or_else(|| target().join("peers"));
             for framework in ["burn", "candle"] {
@@ -110,7 +114,10 @@ pub(crate) fn bench(task: Bench) -> Result<()> {
                 frameworks.push(peers::program(framework, &target));
             }
             frameworks.extend(peers::pytorch(&python));
-            peers::compare(&frameworks, &all_if_none(models), rounds, seconds)
+            if models.is_empty() {
+                peers::compare_kernels(&frameworks, rounds, seconds)?;
+            }
+            if kernels { Ok(()) } else { peers::compare(&frameworks, &all_if_none(models), rounds, seconds) }
         }
         Bench::Build { no_burn } => build::build(no_burn),
         Bench::Criterion { args } => run(cargo(["bench", "--package", "wgrad-benches"]).args(args)),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use wgrad_measure::{Model, Report, Times, digits, table};
+use wgrad_measure::{Kernel, Model, Report, Times, digits, table};
 
 use super::program::Program;
 use crate::command::{cargo, root, run, succeeds};
@@ -83,6 +83,37 @@ pub(crate) fn compare(frameworks: &[Program], models: &[Model], rounds: usize, s
     }
     Ok(())
 }
+
+/// Measures single operations in every framework, turn by turn, and prints a table.
+pub(crate) fn compare_kernels(frameworks: &[Program], rounds: usize, seconds: f64) -> Result<()> {
+    let caches = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+    let mut rows = vec![];
+    for kernel in Kernel::ALL {
+        let mut samples = vec![vec![]; frameworks.len()];
+        for _ in 0..rounds {
+            for (program, samples) in frameworks.iter().zip(&mut samples) {
+                samples.push(program.kernel(kernel, seconds, caches.path())?.times.median_ms);
+            }
+        }
+        let medians: Vec<f64> =
+            samples.into_iter().filter_map(Times::of).map(|times| times.median_ms).collect();
+        for (program, ms) in frameworks.iter().zip(&medians) {
+            let rate = kernel.flops() as f64 / ms / 1e6;
+            let name = kernel.to_string();
+            rows.push(vec![
+                name,
+                program.framework.into(),
+                digits(*ms),
+                digits(rate),
+                digits(ms / medians[0]),
+            ]);
+        }
+    }
+    println!("## Single operations\n\n{}", table(&KERNEL_HEADER, &rows));
+    Ok(())
+}
+
+const KERNEL_HEADER: [&str; 5] = ["kernel", "framework", "ms", "GFLOP/s", "times wgrad's"];
 
 fn measure(frameworks: &[Program], model: Model, rounds: usize, seconds: f64) -> Result<Vec<Measured>> {
     let caches = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;

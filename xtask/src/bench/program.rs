@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use wgrad_measure::{Model, Report};
+use serde::de::DeserializeOwned;
+use wgrad_measure::{Kernel, KernelReport, Model, Report, find};
 
 use crate::command::line;
 use crate::error::{Error, Result};
 
-/// A program of a framework: called as `PROGRAM steps MODEL SECONDS`, it prints a [`Report`].
+/// A program of a framework: called as `PROGRAM steps MODEL SECONDS`, it prints a [`Report`], and as
+/// `PROGRAM kernel KERNEL SECONDS` a [`KernelReport`].
 pub(crate) struct Program {
     pub(crate) framework: &'static str,
     command: Vec<OsString>,
@@ -36,8 +38,17 @@ impl Program {
     /// Measures a model for some seconds a mode; 0 for the first step alone. Everything that the driver and
     /// the framework keep on disk goes to `caches`.
     pub(crate) fn steps(&self, model: Model, seconds: f64, caches: &Path) -> Result<Report> {
+        self.report("steps", model.name(), seconds, caches)
+    }
+
+    /// Measures an operation for some seconds.
+    pub(crate) fn kernel(&self, kernel: Kernel, seconds: f64, caches: &Path) -> Result<KernelReport> {
+        self.report("kernel", &kernel.to_string(), seconds, caches)
+    }
+
+    fn report<R: DeserializeOwned>(&self, task: &str, name: &str, seconds: f64, caches: &Path) -> Result<R> {
         let mut command = self.command();
-        command.args(["steps", model.name(), &seconds.to_string()]);
+        command.args([task, name, &seconds.to_string()]);
         for variable in ["MESA_SHADER_CACHE_DIR", "XDG_CACHE_HOME", "HOME"] {
             command.env(variable, caches);
         }
@@ -49,6 +60,6 @@ impl Program {
         if !output.status.success() {
             return Err(Error::Failed { command: text, status: output.status });
         }
-        Report::find(&String::from_utf8_lossy(&output.stdout)).ok_or(Error::NoReport { command: text })
+        find(&String::from_utf8_lossy(&output.stdout)).ok_or(Error::NoReport { command: text })
     }
 }

@@ -10,18 +10,57 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::prelude::*;
 use burn::tensor::DeviceKind;
-use wgrad_measure::{Error, GPT, Model, Report, Values, arguments};
+use burn::tensor::Distribution;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use wgrad_measure::{Error, GPT, Kernel, KernelReport, Model, Report, Task, Values, arguments, line};
 
 use models::{Cnn, Perceptron, Resnet, Transformer};
 
 fn main() -> Result<(), Error> {
     let start = Instant::now();
-    let (model, seconds) = arguments()?;
+    let (task, seconds) = arguments()?;
+    let report = match task {
+        Task::Steps(model) => line(&steps(start, model, seconds)?),
+        Task::Kernel(kernel) => line(&single(kernel, seconds)?),
+    };
+    println!("{}", report?);
+    Ok(())
+}
+
+fn single(kernel: Kernel, seconds: f64) -> Result<KernelReport, Error> {
+    let device = Device::wgpu(DeviceKind::DefaultDevice);
+    let wait = || device.sync().map_err(|error| format!("{error:?}").into());
+    let [first, second] = kernel.operands();
+    match kernel {
+        Kernel::Matmul(_) => {
+            let draw =
+                |shape: &[usize]| Tensor::<2>::random(shape, Distribution::Uniform(-1.0, 1.0), &device);
+            let (a, b) = (draw(&first), draw(&second));
+            KernelReport::measure(kernel, seconds, || {
+                let _result = a.clone().matmul(b.clone());
+                wait()
+            })
+        }
+        Kernel::Conv => {
+            let draw =
+                |shape: &[usize]| Tensor::<4>::random(shape, Distribution::Uniform(-1.0, 1.0), &device);
+            let (x, weight) = (draw(&first), draw(&second));
+            let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+            KernelReport::measure(kernel, seconds, || {
+                let _result = conv2d(x.clone(), weight.clone(), None, options.clone());
+                wait()
+            })
+        }
+    }
+}
+
+fn steps(start: Instant, model: Model, seconds: f64) -> Result<Report, Error> {
     let device = Device::wgpu(DeviceKind::DefaultDevice).autodiff();
     let adam = || AdamConfig::new().with_epsilon(1e-8).init();
     let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
     let run = Run { start, model, seconds, device: device.clone() };
-    let report = match model {
+    match model {
         Model::Tiny => {
             let loss = |net: &Perceptron, input: Tensor<2>, target: Tensor<2>| {
                 MseLoss::new().forward(net.forward(input), target, Reduction::Mean)
@@ -61,9 +100,7 @@ fn main() -> Result<(), Error> {
                 cross_entropy(net.forward(tokens), target, &device)
             })
         }
-    };
-    println!("{}", report?.line()?);
-    Ok(())
+    }
 }
 
 /// What does not depend on the type of the model.

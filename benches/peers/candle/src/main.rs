@@ -7,13 +7,35 @@ use std::time::Instant;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, SGD, VarBuilder, VarMap, loss};
-use wgrad_measure::{Error, GPT, Model, Report, Values, arguments};
+use wgrad_measure::{Error, GPT, Kernel, KernelReport, Model, Report, Task, Values, arguments, line};
 
 use models::{Cnn, Perceptron, Resnet, Transformer};
 
 fn main() -> std::result::Result<(), Error> {
     let start = Instant::now();
-    let (model, seconds) = arguments()?;
+    let (task, seconds) = arguments()?;
+    let report = match task {
+        Task::Steps(model) => line(&steps(start, model, seconds)?),
+        Task::Kernel(kernel) => line(&single(kernel, seconds)?),
+    };
+    println!("{}", report?);
+    Ok(())
+}
+
+fn single(kernel: Kernel, seconds: f64) -> std::result::Result<KernelReport, Error> {
+    let [a, b] = kernel.operands().map(|shape| Tensor::rand(-1f32, 1f32, shape, &Device::Cpu));
+    let (a, b) = (a?, b?);
+    let run = || {
+        match kernel {
+            Kernel::Matmul(_) => a.matmul(&b)?,
+            Kernel::Conv => a.conv2d(&b, 1, 1, 1, 1)?,
+        };
+        Ok(())
+    };
+    KernelReport::measure(kernel, seconds, run)
+}
+
+fn steps(start: Instant, model: Model, seconds: f64) -> std::result::Result<Report, Error> {
     let map = VarMap::new();
     let vars = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
     let network: Box<dyn Module> = match model {
@@ -48,9 +70,7 @@ fn main() -> std::result::Result<(), Error> {
         }
         Ok(())
     };
-    let report = Report::measure("candle 0.11.1 on the CPU", model, parameters, start, seconds, step)?;
-    println!("{}", report.line()?);
-    Ok(())
+    Report::measure("candle 0.11.1 on the CPU", model, parameters, start, seconds, step)
 }
 
 fn tensor(values: &Values, shape: &[usize]) -> Result<Tensor> {

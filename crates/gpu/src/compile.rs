@@ -185,10 +185,11 @@ impl Compiler {
         } else {
             simplify(recording, outputs)
         };
-        let subgroup = gpu.shaping().subgroup.map(|size| size as usize);
+        let shaping = gpu.shaping();
+        let subgroup = shaping.subgroup.map(|size| size as usize);
         let own = gpu.own_kernels(&simple.recording)?;
         let accepted = lower::Accepted { own, attention: gpu.options().fuse };
-        let grain = lower::Grain::new(subgroup, gpu.shaping().workgroup_tiles);
+        let grain = lower::Grain::new(subgroup, shaping.workgroup_tiles.then_some(shaping.processors));
         let (lowered, outputs) = lower::lower(&simple.recording, &simple.outputs, grain, &accepted);
         lowered.check()?;
         let simple = simplify(&lowered, &outputs);

@@ -12,6 +12,9 @@ use crate::disk::pipelines::{Pipelines, PipelinesOnDisk};
 use crate::error::Error;
 use crate::tune::{Found, Tuning};
 
+/// Processors that an integrated GPU is taken to have: most have 8 to 40, and no adapter says.
+const INTEGRATED: usize = 32;
+
 /// How programs are compiled. The defaults are right for training; tests vary them.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -292,6 +295,7 @@ impl Gpu {
     pub(crate) fn shaping(&self) -> Shaping {
         let mut shaping = self.inner.options.shaping.unwrap_or(match self.inner.info.kind {
             AdapterKind::Software => Shaping::software(),
+            AdapterKind::Integrated => Shaping { processors: INTEGRATED, ..Shaping::hardware() },
             _ => Shaping::hardware(),
         });
         let (limits, most) = (self.inner.device.limits(), self.most_invocations());

@@ -67,9 +67,8 @@ const LOAD: f64 = 8.0;
 const SHARED: f64 = 4.0;
 const BARRIER: f64 = 32.0;
 const START: f64 = 64.0;
-/// Processors of a large GPU, and the invocations that keep one busy with sums of 16 and more.
-const PROCESSORS: f64 = 128.0;
-const BUSY: f64 = 128.0;
+/// Invocations that keep a processor busy, with sums of 16 and more on a GPU.
+const BUSY: usize = 128;
 /// What work costs where there is nothing else to do.
 const IDLE: f64 = 0.25;
 
@@ -85,7 +84,7 @@ fn tiles(product: &Product, shaping: &Shaping) -> Vec<(Choice, f64)> {
     let [invocations, bytes] = shaping.workgroup_limits;
     for tile in tiled::TILES.into_iter().filter(|tile| tile.fits(invocations, bytes)) {
         if shaping.workgroup_tiles && product.inner.len() > 0 {
-            all.push((Choice::Workgroup(tile), in_workgroups(product, tile)));
+            all.push((Choice::Workgroup(tile), in_workgroups(product, shaping, tile)));
         }
     }
     all
@@ -101,7 +100,7 @@ pub(super) fn workgroup_tile(product: &Product, shaping: &Shaping) -> Option<Wor
     if let Some(tile) = shaping.workgroup_tile.filter(fits) {
         return Some(tile);
     }
-    let all = tiled::TILES.into_iter().filter(fits).map(|tile| (tile, in_workgroups(product, tile)));
+    let all = tiled::TILES.into_iter().filter(fits).map(|tile| (tile, in_workgroups(product, shaping, tile)));
     let (tile, cost) = all.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
     (cost < in_registers(product, shaping, shaping.tile)).then_some(tile)
 }
@@ -117,10 +116,10 @@ fn in_registers(product: &Product, shaping: &Shaping, tile: Tile) -> f64 {
         return tiles as f64 * each * shaping.enough().max(busy) as f64 / busy as f64;
     }
     let workgroups = tiles.div_ceil(workgroup as usize);
-    on_processors(workgroups, workgroup as usize, START + each)
+    on_processors(shaping, workgroups, workgroup as usize, START + each)
 }
 
-fn in_workgroups(product: &Product, tile: WorkgroupTile) -> f64 {
+fn in_workgroups(product: &Product, shaping: &Shaping, tile: WorkgroupTile) -> f64 {
     let WorkgroupTile { rows, columns, inner, rows_each, columns_each } = tile;
     let (invocations, k) = (tile.invocations(), product.inner.len());
     let steps = k.div_ceil(inner);
@@ -129,21 +128,22 @@ fn in_workgroups(product: &Product, tile: WorkgroupTile) -> f64 {
     let loads = LOAD * (steps * inner * (rows + columns)) as f64 / invocations as f64;
     let [m_tiles, n_tiles] = tile.counts(product);
     let each = START + multiply + loads + BARRIER * (steps + 1) as f64;
-    on_processors(product.batch.len() * m_tiles * n_tiles, invocations, each)
+    on_processors(shaping, product.batch.len() * m_tiles * n_tiles, invocations, each)
 }
 
 /// The cost of so many workgroups that cost so much an invocation, on a device where some processors may have none, or
 /// too few invocations to hide what each waits for. What is computed for nothing takes no time there, but memory's.
-fn on_processors(workgroups: usize, invocations: usize, each: f64) -> f64 {
-    let (workgroups, invocations) = (workgroups as f64, invocations as f64);
-    let rounds = (workgroups / PROCESSORS).max(1.0);
-    each * (PROCESSORS * (rounds * invocations).max(BUSY) + IDLE * workgroups * invocations)
+fn on_processors(shaping: &Shaping, workgroups: usize, invocations: usize, each: f64) -> f64 {
+    let [processors, workgroups, invocations] =
+        [shaping.processors, workgroups, invocations].map(|n| n as f64);
+    let rounds = (workgroups / processors).max(1.0);
+    each * (processors * (rounds * invocations).max(BUSY as f64) + IDLE * workgroups * invocations)
 }
 
 impl Shaping {
-    /// Invocations that keep a device busy: a few for each of a processor's lanes, thousands on a GPU.
+    /// Invocations that keep a device busy.
     pub(super) fn enough(&self) -> usize {
-        if self.workgroup_tiles { 16 * 1024 } else { 128 }
+        BUSY * self.processors
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Shaping {
     pub workgroup_tile: Option<WorkgroupTile>,
     /// Invocations and bytes of workgroup memory that a workgroup may have.
     pub workgroup_limits: [u32; 2],
+    /// Processors that workgroups are dealt out to, as far as that is known.
+    pub processors: usize,
     /// The size of subgroups, where contractions are to be computed by them.
     pub subgroup: Option<u32>,
     /// The sizes of subgroups, where the invocations of a GPU that share a row combine within them first.
@@ -81,6 +83,7 @@ impl Shaping {
             workgroup_tiles: false,
             workgroup_tile: None,
             workgroup_limits: WORKGROUP_LIMITS,
+            processors: 1,
             subgroup: None,
             subgroups: None,
             max_groups: 65_535,
@@ -91,7 +94,7 @@ impl Shaping {
         }
     }
 
-    /// For GPUs.
+    /// For discrete GPUs, of which the larger have some 128 processors.
     pub fn hardware() -> Self {
         Self {
             map_workgroup: 256,
@@ -101,6 +104,7 @@ impl Shaping {
             workgroup_tiles: true,
             workgroup_tile: None,
             workgroup_limits: WORKGROUP_LIMITS,
+            processors: 128,
             subgroup: None,
             subgroups: None,
             max_groups: 65_535,

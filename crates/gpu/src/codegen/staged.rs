@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Shaping;
 use super::emit::Emitter;
 use super::product::{Axis, Product};
-use super::results::{lane, lanes, vector};
+use super::results::{Lane, lane, lanes, vector};
 use crate::plan::index::Index;
 
 /// Invocations whose loads a GPU answers together, and the bytes that it moves at once.
@@ -54,7 +54,7 @@ pub(super) struct Staged<'a> {
     name: String,
 }
 
-/// Loaded vectors of an invocation: by slot, those of each step of its patch.
+/// Loaded vectors of an invocation: by slot, those of its patch.
 pub(super) type Loaded = Vec<Vec<String>>;
 
 impl<'a> Staged<'a> {
@@ -152,8 +152,9 @@ impl<'a> Staged<'a> {
         if self.patch.along { (slow, fast) } else { (fast, slow) }
     }
 
-    /// The vectors of a patch: `across` is its number in the tile, `along` that along the whole inner axis. Beyond an
-    /// end are copies of what is before it; nobody uses them.
+    /// The values of a patch as vectors along the direction that is loaded together: `across` is the patch's number in
+    /// the tile, `along` that along the whole inner axis. Beyond an end are copies of what is before it, which nobody
+    /// uses.
     fn values(&self, emitter: &mut Emitter<'_>, across: &Index, along: &Index) -> Vec<String> {
         let (product, axis) = (self.product, self.axis());
         let group = emitter.indices.add(&self.number.times(self.width as i64 / 4), across);
@@ -163,17 +164,19 @@ impl<'a> Staged<'a> {
             1 => vec![lane(emitter, along, k, &product.inner)],
             steps => lanes(emitter, along, steps, k, &product.inner),
         };
-        let mut vectors = vec![];
-        for inner in along {
-            let value = |emitter: &mut Emitter<'_>, index: &[Index]| {
-                let parts = [(&product.batch, self.batch), (axis, index), (&product.inner, &inner.index)];
-                let index = product.index(&product.labels[self.side], &parts);
-                product.in_f32(emitter.value(product.operands[self.side], &index).text)
-            };
-            let values: Vec<String> = across.iter().map(|lane| value(emitter, &lane.index)).collect();
-            vectors.push(vector(&values));
+        let mut value = |across: &Lane, along: &Lane| {
+            let parts =
+                [(&product.batch, self.batch), (axis, &across.index[..]), (&product.inner, &along.index)];
+            let index = product.index(&product.labels[self.side], &parts);
+            product.in_f32(emitter.value(product.operands[self.side], &index).text)
+        };
+        if let [only] = &along[..] {
+            let values: Vec<String> = across.iter().map(|across| value(across, only)).collect();
+            return vec![vector(&values)];
         }
-        vectors
+        let mut along_each =
+            |across: &Lane| -> Vec<String> { along.iter().map(|along| value(across, along)).collect() };
+        across.iter().map(|across| vector(&along_each(across))).collect()
     }
 
     /// Loads this invocation's part of the tile with a number along the inner axis.
@@ -185,7 +188,10 @@ impl<'a> Staged<'a> {
             let (across, along) = self.place(emitter, slot);
             let along = emitter.indices.add(&first, &along);
             loaded.push(match self.condition(slot) {
-                None => self.values(emitter, &across, &along),
+                None => {
+                    let values = self.values(emitter, &across, &along).into_iter();
+                    values.map(|value| named(emitter, &value)).collect()
+                }
                 Some(condition) => self.load_if(emitter, &condition, &across, &along),
             });
         }
@@ -227,7 +233,7 @@ impl<'a> Staged<'a> {
             if condition.is_some() {
                 emitter.open();
             }
-            for (step, vector) in vectors.iter().enumerate() {
+            for (step, vector) in across_steps(vectors).iter().enumerate() {
                 let row = along.times(self.patch.steps as i64).offset(step as i64);
                 let at = emitter.indices.add(&row.times(self.stride() as i64), &across);
                 let (array, start, at) = (self.array, self.start(half), emitter.position(&at));
@@ -264,6 +270,25 @@ impl<'a> Staged<'a> {
 /// Vectors from one step of the inner axis to the next in tiles of so many rows or columns.
 pub(super) fn stride(width: usize) -> usize {
     width / 4 + 1
+}
+
+fn named(emitter: &mut Emitter<'_>, value: &str) -> String {
+    let name = emitter.name("p");
+    emitter.line(&format!("let {name} = {value};"));
+    name
+}
+
+/// Vectors of rows or columns by step, from those of four steps by row or column. They are turned around only now, long
+/// after they were loaded, so that nothing waits for them before.
+fn across_steps(vectors: &[String]) -> Vec<String> {
+    if vectors.len() == 1 {
+        return vectors.to_vec();
+    }
+    let step = |component: &str| {
+        let values: Vec<String> = vectors.iter().map(|vector| format!("{vector}.{component}")).collect();
+        vector(&values)
+    };
+    ["x", "y", "z", "w"].map(step).to_vec()
 }
 
 fn under(emitter: &mut Emitter<'_>, condition: &str, text: &str) {

@@ -40,15 +40,13 @@ pub struct Grain {
 }
 
 impl Grain {
-    /// For adapters with this subgroup size that share rows among the lanes of a subgroup, for GPUs whose workgroups
-    /// share the tile of a contraction, and for all others.
-    pub fn new(subgroup: Option<usize>, workgroup_tiles: bool) -> Self {
+    /// For adapters with this subgroup size that share rows among the lanes of a subgroup, for GPUs of so many
+    /// processors whose workgroups share the tile of a contraction, and for all others.
+    pub fn new(subgroup: Option<usize>, processors: Option<usize>) -> Self {
         // A few dozen workgroups keep a processor's cores busy.
         const FEW: usize = 16;
-        // Large GPUs have this many processors, which are busy with a small tile each and fast with a larger one.
-        const PROCESSORS: usize = 128;
         let results = ENOUGH_RESULTS;
-        match (subgroup, workgroup_tiles) {
+        match (subgroup, processors) {
             // Lanes share the iterations.
             (Some(size), _) => Self {
                 longest: LONGEST * size,
@@ -57,14 +55,15 @@ impl Grain {
                 partial: FEW * 2048,
                 shortest: CHUNK / 2,
             },
-            (None, true) => Self {
+            // Processors are busy with a small tile each, and fast with a larger one.
+            (None, Some(processors)) => Self {
                 longest: LONGEST,
                 results,
-                contracted: PROCESSORS * 32 * 32,
-                partial: PROCESSORS * 64 * 64,
+                contracted: processors * 32 * 32,
+                partial: processors * 64 * 64,
                 shortest: CHUNK / 4,
             },
-            (None, false) => Self {
+            (None, None) => Self {
                 longest: LONGEST,
                 results,
                 contracted: FEW * results,

@@ -7,6 +7,7 @@ use super::Shaping;
 use super::emit::Emitter;
 use super::product::{Axis, Product};
 use super::results::{Lane, lane, lanes, vector};
+use super::tiled::WorkgroupTile;
 use crate::plan::index::Index;
 
 /// Invocations whose loads a GPU answers together, and the bytes that it moves at once.
@@ -32,24 +33,25 @@ const PATCHES: [Patch; 4] = [
     Patch { steps: 4, along: false },
 ];
 
+/// What a workgroup computes: a tile of one product of a batch.
+pub(super) struct Workgroup {
+    pub(super) tile: WorkgroupTile,
+    /// Which product.
+    pub(super) batch: Vec<Index>,
+    /// The number of its tile along rows and along columns.
+    pub(super) numbers: [Index; 2],
+    /// The number of an invocation, named `lid`.
+    pub(super) own: Index,
+}
+
 /// Tiles of one operand in two halves of an array in workgroup memory: the one that is read, and the next.
 pub(super) struct Staged<'a> {
     product: &'a Product,
+    workgroup: &'a Workgroup,
     /// 0: the operand that gives rows, 1: the one that gives columns.
     side: usize,
-    /// The array's name.
-    array: &'static str,
-    /// Rows or columns of a tile.
-    width: usize,
-    /// Steps of the inner axis of a tile.
-    inner: usize,
-    /// Invocations of the workgroup.
-    invocations: usize,
-    batch: &'a [Index],
-    /// The number of the tile along rows or columns.
-    number: Index,
     patch: Patch,
-    /// The number of the invocation among those that share the loads, and its name.
+    /// The number of an invocation among those that share the loads, and its name.
     own: Index,
     name: String,
 }
@@ -58,59 +60,58 @@ pub(super) struct Staged<'a> {
 pub(super) type Loaded = Vec<Vec<String>>;
 
 impl<'a> Staged<'a> {
-    /// Chooses how an operand's tiles of `width` × `inner` are best loaded.
+    /// Chooses how an operand's tiles are best loaded.
     pub(super) fn new(
         emitter: &mut Emitter<'_>,
         shaping: &Shaping,
         product: &'a Product,
-        [side, width, inner, invocations]: [usize; 4],
-        batch: &'a [Index],
-        number: Index,
+        workgroup: &'a Workgroup,
+        side: usize,
     ) -> Self {
-        let array = ["tile_a", "tile_b"][side];
-        let (patch, own, name) = (PATCHES[0], Index::default(), String::new());
-        let mut staged =
-            Self { product, side, array, width, inner, invocations, batch, number, patch, own, name };
-        let origin = vec![Index::default(); batch.len()];
-        let cost = |&patch: &Patch| {
-            // A tile in the middle, where no position is at an edge.
-            let number = Index::constant(staged.axis().len() / width / 2);
-            let (own, name) = (Index::default(), String::new());
-            Staged { batch: &origin, number, patch, own, name, ..staged }.cost(&mut emitter.fresh(shaping))
-        };
-        staged.patch = PATCHES.into_iter().min_by_key(cost).unwrap_or(patch);
-        staged.number_invocations(emitter);
+        let cost = |&patch: &Patch| cost(&mut emitter.fresh(shaping), product, workgroup.tile, side, patch);
+        let patch = PATCHES.into_iter().min_by_key(cost).unwrap_or(PATCHES[0]);
+        Self::with_patch(emitter, product, workgroup, side, patch)
+    }
+
+    fn with_patch(
+        emitter: &mut Emitter<'_>,
+        product: &'a Product,
+        workgroup: &'a Workgroup,
+        side: usize,
+        patch: Patch,
+    ) -> Self {
+        let (own, name) = (workgroup.own.clone(), "lid".into());
+        let mut staged = Self { product, workgroup, side, patch, own, name };
+        // Where some invocations have nothing to load, those of the two operands are others.
+        let all = staged.invocations();
+        if side == 1 && staged.patches() < all {
+            staged.name = emitter.name("turned");
+            emitter.line(&format!("let {} = (lid + {}u) % {all}u;", staged.name, all / 2));
+            let (atom, turned) = emitter.indices.named_var(all, 0);
+            emitter.define(atom, &staged.name);
+            staged.own = turned;
+        }
         staged
     }
 
-    /// Where some invocations have nothing to load, those of the two operands are others.
-    fn number_invocations(&mut self, emitter: &mut Emitter<'_>) {
-        self.name = "lid".into();
-        if self.side == 1 && self.patches() < self.invocations {
-            self.name = emitter.name("turned");
-            let (half, all) = (self.invocations / 2, self.invocations);
-            emitter.line(&format!("let {} = (lid + {half}u) % {all}u;", self.name));
-        }
-        let (atom, own) = emitter.indices.named_var(self.invocations, 0);
-        emitter.define(atom, &self.name);
-        self.own = own;
+    /// Rows or columns of a tile.
+    fn width(&self) -> usize {
+        let WorkgroupTile { rows, columns, .. } = self.workgroup.tile;
+        [rows, columns][self.side]
     }
 
-    /// What the loads of a vector cost: for each, the sectors that a group of neighbours touches.
-    fn cost(&mut self, emitter: &mut Emitter<'_>) -> usize {
-        self.number_invocations(emitter);
-        let (across, along) = self.place(emitter, 0);
-        let middle = self.product.inner.len() / self.inner / 2 * (self.inner / self.patch.steps);
-        self.values(emitter, &across, &along.offset(middle as i64));
-        let sectors = |(position, bytes): &(Index, usize)| {
-            let sector = |lane: usize| {
-                let at = emitter.indices.evaluate(position, &|_| lane as i64);
-                at * *bytes as i64 / SECTOR
-            };
-            (0..TOGETHER).map(sector).collect::<BTreeSet<i64>>().len()
-        };
-        let all: usize = emitter.loaded.iter().map(|load| ISSUE + sectors(load)).sum();
-        all * (4 / self.patch.steps)
+    /// Steps of the inner axis of a tile.
+    fn inner(&self) -> usize {
+        self.workgroup.tile.inner
+    }
+
+    fn invocations(&self) -> usize {
+        self.workgroup.tile.invocations()
+    }
+
+    /// The array's name.
+    fn array(&self) -> &'static str {
+        ["tile_a", "tile_b"][self.side]
     }
 
     fn axis(&self) -> &'a Axis {
@@ -120,34 +121,35 @@ impl<'a> Staged<'a> {
     /// Vectors from one step to the next: one more than a tile has, so that the vectors of neighbouring steps lie in
     /// different banks.
     fn stride(&self) -> usize {
-        stride(self.width)
+        stride(self.width())
     }
 
     /// Vectors of a tile.
     fn half(&self) -> usize {
-        self.inner * self.stride()
+        self.inner() * self.stride()
     }
 
     /// The array's declaration.
     pub(super) fn declaration(&self) -> String {
-        format!("var<workgroup> {}: array<vec4<f32>, {}>;\n", self.array, 2 * self.half())
+        format!("var<workgroup> {}: array<vec4<f32>, {}>;\n", self.array(), 2 * self.half())
     }
 
     /// Patches of a tile.
     fn patches(&self) -> usize {
-        self.width / 4 * (self.inner / self.patch.steps)
+        self.width() / 4 * (self.inner() / self.patch.steps)
     }
 
     /// Which invocations have a patch in a slot, unless all have.
     fn condition(&self, slot: usize) -> Option<String> {
-        let left = self.patches() - slot * self.invocations;
-        (left < self.invocations).then(|| format!("{} < {left}u", self.name))
+        let left = self.patches() - slot * self.invocations();
+        (left < self.invocations()).then(|| format!("{} < {left}u", self.name))
     }
 
     /// Where the patch of an invocation lies in the tile: its number across and along the inner axis.
     fn place(&self, emitter: &mut Emitter<'_>, slot: usize) -> (Index, Index) {
-        let number = self.own.clone().offset((slot * self.invocations) as i64);
-        let fastest = if self.patch.along { self.inner / self.patch.steps } else { self.width / 4 } as i64;
+        let number = self.own.clone().offset((slot * self.invocations()) as i64);
+        let fastest =
+            if self.patch.along { self.inner() / self.patch.steps } else { self.width() / 4 } as i64;
         let (slow, fast) = (emitter.indices.div(&number, fastest), emitter.indices.rem(&number, fastest));
         if self.patch.along { (slow, fast) } else { (fast, slow) }
     }
@@ -157,7 +159,8 @@ impl<'a> Staged<'a> {
     /// uses.
     fn values(&self, emitter: &mut Emitter<'_>, across: &Index, along: &Index) -> Vec<String> {
         let (product, axis) = (self.product, self.axis());
-        let group = emitter.indices.add(&self.number.times(self.width as i64 / 4), across);
+        let group =
+            emitter.indices.add(&self.workgroup.numbers[self.side].times(self.width() as i64 / 4), across);
         let across = lanes(emitter, &group, 4, axis.len(), axis);
         let k = product.inner.len();
         let along = match self.patch.steps {
@@ -165,8 +168,11 @@ impl<'a> Staged<'a> {
             steps => lanes(emitter, along, steps, k, &product.inner),
         };
         let mut value = |across: &Lane, along: &Lane| {
-            let parts =
-                [(&product.batch, self.batch), (axis, &across.index[..]), (&product.inner, &along.index)];
+            let parts = [
+                (&product.batch, &self.workgroup.batch[..]),
+                (axis, &across.index[..]),
+                (&product.inner, &along.index),
+            ];
             let index = product.index(&product.labels[self.side], &parts);
             product.in_f32(emitter.value(product.operands[self.side], &index).text)
         };
@@ -181,8 +187,8 @@ impl<'a> Staged<'a> {
 
     /// Loads this invocation's part of the tile with a number along the inner axis.
     pub(super) fn load(&self, emitter: &mut Emitter<'_>, tile: &Index) -> Loaded {
-        let first = tile.times((self.inner / self.patch.steps) as i64);
-        let slots = self.patches().div_ceil(self.invocations);
+        let first = tile.times((self.inner() / self.patch.steps) as i64);
+        let slots = self.patches().div_ceil(self.invocations());
         let mut loaded = vec![];
         for slot in 0..slots {
             let (across, along) = self.place(emitter, slot);
@@ -236,7 +242,7 @@ impl<'a> Staged<'a> {
             for (step, vector) in across_steps(vectors).iter().enumerate() {
                 let row = along.times(self.patch.steps as i64).offset(step as i64);
                 let at = emitter.indices.add(&row.times(self.stride() as i64), &across);
-                let (array, start, at) = (self.array, self.start(half), emitter.position(&at));
+                let (array, start, at) = (self.array(), self.start(half), emitter.position(&at));
                 emitter.line(&format!("{array}[{start} + {at}] = {vector};"));
             }
             if let Some(condition) = condition {
@@ -261,10 +267,39 @@ impl<'a> Staged<'a> {
     /// Reads the vector that lies so many after that place, at a step that a variable counts.
     pub(super) fn read(&self, emitter: &mut Emitter<'_>, first: &str, step: &str, after: usize) -> String {
         let name = emitter.name("w");
-        let (array, stride) = (self.array, self.stride());
+        let (array, stride) = (self.array(), self.stride());
         emitter.line(&format!("let {name} = {array}[{first} + {step} * {stride}u + {after}u];"));
         name
     }
+}
+
+/// What loading a vector in such patches costs, in a tile in the middle, where no position is at an edge: for each load,
+/// the sectors that invocations next to each other touch.
+fn cost(
+    emitter: &mut Emitter<'_>,
+    product: &Product,
+    tile: WorkgroupTile,
+    side: usize,
+    patch: Patch,
+) -> usize {
+    let (atom, own) = emitter.indices.named_var(tile.invocations(), 0);
+    emitter.define(atom, "lid");
+    let numbers = tile.counts(product).map(|tiles| Index::constant(tiles / 2));
+    let batch = vec![Index::default(); product.batch.extents.len()];
+    let workgroup = Workgroup { tile, batch, numbers, own };
+    let staged = Staged::with_patch(emitter, product, &workgroup, side, patch);
+    let (across, along) = staged.place(emitter, 0);
+    let middle = product.inner.len() / tile.inner / 2 * (tile.inner / patch.steps);
+    staged.values(emitter, &across, &along.offset(middle as i64));
+    let sectors = |(position, bytes): &(Index, usize)| {
+        let sector = |lane: usize| {
+            let at = emitter.indices.evaluate(position, &|_| lane as i64);
+            at * *bytes as i64 / SECTOR
+        };
+        (0..TOGETHER).map(sector).collect::<BTreeSet<i64>>().len()
+    };
+    let all: usize = emitter.loaded.iter().map(|load| ISSUE + sectors(load)).sum();
+    all * (4 / patch.steps)
 }
 
 /// Vectors from one step of the inner axis to the next in tiles of so many rows or columns.

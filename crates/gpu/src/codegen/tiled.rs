@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::emit::Emitter;
 use super::product::Product;
 use super::results::{Lane, Results, lanes};
-use super::staged::{Loaded, Staged, stride};
+use super::staged::{Loaded, Staged, Workgroup, stride};
 use super::{Body, Lanes, Shaping};
 use crate::plan::Kernel;
 use crate::plan::index::Index;
@@ -114,8 +114,8 @@ impl WorkgroupTile {
 
 /// A workgroup's tile while it is written.
 struct Work<'a> {
-    tile: WorkgroupTile,
     product: &'a Product,
+    workgroup: &'a Workgroup,
     /// The number of an invocation along columns and along rows.
     place: [Index; 2],
     operands: [Staged<'a>; 2],
@@ -129,7 +129,7 @@ pub(super) fn write(
     tile: WorkgroupTile,
 ) -> Body {
     emitter.widest = 4;
-    let ([m_tiles, n_tiles], invocations) = (tile.counts(product), tile.invocations());
+    let [m_tiles, n_tiles] = tile.counts(product);
     let groups = product.batch.len() * m_tiles * n_tiles;
     if groups as u64 > shaping.max_groups.into() {
         emitter.line(&format!("if (group >= {groups}u) {{ return; }}"));
@@ -141,28 +141,22 @@ pub(super) fn write(
     let m_tile = emitter.indices.rem(&rest, m_tiles as i64);
     let batch = emitter.indices.div(&rest, m_tiles as i64);
     let batch = emitter.indices.unflatten(&batch, &product.batch.extents);
-    let (atom, own) = emitter.indices.named_var(invocations, 0);
+    let (atom, own) = emitter.indices.named_var(tile.invocations(), 0);
     emitter.define(atom, "lid");
     let place = tile.place(emitter, &own);
-    let operands = [(0, tile.rows, &m_tile), (1, tile.columns, &n_tile)].map(|(side, width, number)| {
-        let sizes = [side, width, tile.inner, invocations];
-        Staged::new(emitter, shaping, product, sizes, &batch, number.clone())
-    });
-    let work = Work { tile, product, place, operands };
-    let accumulators = work.accumulate(emitter);
     let first_row = m_tile.times(tile.rows as i64);
-    let results = Results {
-        product,
-        kernel,
-        batch: &batch,
-        first_row: emitter.indices.add(&first_row, &work.place[1].times(tile.rows_each as i64)),
-        columns: &work.columns(emitter, &n_tile),
-    };
+    let first_row = emitter.indices.add(&first_row, &place[1].times(tile.rows_each as i64));
+    let workgroup = Workgroup { tile, batch, numbers: [m_tile, n_tile], own };
+    let operands = [0, 1].map(|side| Staged::new(emitter, shaping, product, &workgroup, side));
+    let work = Work { product, workgroup: &workgroup, place, operands };
+    let accumulators = work.accumulate(emitter);
+    let columns = work.columns(emitter);
+    let results = Results { product, kernel, batch: &workgroup.batch, first_row, columns: &columns };
     results.write(emitter, &accumulators);
     Body {
         text: emitter.finish(),
         globals: work.operands.iter().map(Staged::declaration).collect(),
-        workgroup: invocations as u32,
+        workgroup: tile.invocations() as u32,
         groups: groups as u64,
         lanes: Lanes::Workgroup,
     }
@@ -171,12 +165,12 @@ pub(super) fn write(
 impl Work<'_> {
     /// The columns of an invocation: vectors that lie as far apart as there are invocations along columns, so that
     /// neighbours read neighbouring vectors.
-    fn columns(&self, emitter: &mut Emitter<'_>, n_tile: &Index) -> Vec<Lane> {
+    fn columns(&self, emitter: &mut Emitter<'_>) -> Vec<Lane> {
+        let (tile, [_, n_tile]) = (self.workgroup.tile, &self.workgroup.numbers);
         let mut columns = vec![];
-        for vector in 0..self.tile.columns_each / 4 {
-            let first = n_tile.times(self.tile.columns as i64 / 4);
-            let group = emitter.indices.add(&first, &self.place[0]);
-            let group = group.offset((vector * self.tile.lanes()[0]) as i64);
+        for vector in 0..tile.columns_each / 4 {
+            let group = emitter.indices.add(&n_tile.times(tile.columns as i64 / 4), &self.place[0]);
+            let group = group.offset((vector * tile.lanes()[0]) as i64);
             let axis = &self.product.columns;
             columns.extend(lanes(emitter, &group, 4, axis.len(), axis));
         }
@@ -185,9 +179,9 @@ impl Work<'_> {
 
     /// Writes the loop over the inner axis; returns the accumulators' names by row and vector of columns.
     fn accumulate(&self, emitter: &mut Emitter<'_>) -> Vec<Vec<String>> {
-        let (inner, k) = (self.tile.inner, self.product.inner.len());
-        let (steps, vectors) = (k.div_ceil(inner), self.tile.columns_each / 4);
-        let rows = 0..self.tile.rows_each;
+        let (WorkgroupTile { inner, rows_each, columns_each, .. }, k) =
+            (self.workgroup.tile, self.product.inner.len());
+        let (steps, rows, vectors) = (k.div_ceil(inner), 0..rows_each, columns_each / 4);
         let sums: Vec<Vec<String>> =
             rows.map(|_| (0..vectors).map(|_| emitter.name("acc")).collect()).collect();
         sums.iter().flatten().for_each(|sum| emitter.line(&format!("var {sum} = vec4<f32>();")));
@@ -224,16 +218,15 @@ impl Work<'_> {
     /// The loop over so many steps that wait in a half of workgroup memory.
     fn multiply(&self, emitter: &mut Emitter<'_>, half: &str, steps: usize, sums: &[Vec<String>]) {
         let ([x, y], [a, b]) = (&self.place, &self.operands);
-        let of_rows = self.tile.rows_each / 4;
+        let (tile, of_rows) = (self.workgroup.tile, self.workgroup.tile.rows_each / 4);
         let rows = a.first(emitter, half, &y.times(of_rows as i64));
         let columns = b.first(emitter, half, x);
         emitter.open();
         let k = emitter.name("k");
         let rows: Vec<String> = (0..of_rows).map(|after| a.read(emitter, &rows, &k, after)).collect();
-        let apart = self.tile.lanes()[0];
-        let columns: Vec<String> = (0..self.tile.columns_each / 4)
-            .map(|vector| b.read(emitter, &columns, &k, vector * apart))
-            .collect();
+        let apart = tile.lanes()[0];
+        let columns: Vec<String> =
+            (0..tile.columns_each / 4).map(|vector| b.read(emitter, &columns, &k, vector * apart)).collect();
         for (row, sums) in sums.iter().enumerate() {
             let value = format!("{}.{}", rows[row / 4], ["x", "y", "z", "w"][row % 4]);
             for (sum, vector) in sums.iter().zip(&columns) {

@@ -8,8 +8,8 @@ use wgrad_core::interpret::Environment;
 use wgrad_core::ops::Window;
 use wgrad_core::{Array, F32, Graph, Mode, NodeId, Recording, Tensor};
 use wgrad_gpu::{
-    Choice, Cut, DiskCache, Error, Gpu, Options, Program, Tile, Tuner, Tuning, TuningDatabase, TuningError,
-    WorkgroupTile, conformance,
+    Choice, Cut, DiskCache, Error, Gpu, Options, Program, Shaping, Tile, Tuner, Tuning, TuningDatabase,
+    TuningError, WorkgroupTile, conformance,
 };
 
 fn workgroup() -> Choice {
@@ -130,6 +130,24 @@ fn contractions_can_be_shaped_as_for_another_adapter() {
     let tile = |rows, columns, workgroup| Choice::Registers(Tile { rows, columns, workgroup });
     for choice in [tile(2, 8, 32), tile(8, 16, 8), tile(5, 12, 64), workgroup()] {
         assert_ne!(with_choice(&work, signature, choice), by_rule, "{choice:?}");
+    }
+}
+
+#[test]
+fn tiles_for_gpus_compute_the_same() {
+    let shaping = Some(Shaping { workgroup_limits: [256, 48 << 10], ..Shaping::hardware() });
+    let shaped = Gpu::with_options(Options { shaping, ..options(Tuning::Off) }).expect("an adapter");
+    for work in [product(37, 45, 50, true), convolution(3, 9)] {
+        let by_rule: Vec<String> = compile(&device(Tuning::Off), &work).sources().map(Into::into).collect();
+        let mut tiles = 0;
+        for (signature, choices) in compile(&shaped, &work).choices().expect("choices") {
+            let tile = |choice: &&Choice| matches!(choice, Choice::Workgroup(_));
+            for choice in choices.iter().filter(tile) {
+                assert_ne!(with_choice(&work, &signature, *choice), by_rule, "{signature} by {choice:?}");
+                tiles += 1;
+            }
+        }
+        assert!(tiles >= 10, "{tiles}");
     }
 }
 

@@ -69,7 +69,7 @@ fn contractions(record: impl Fn(&Graph) -> Tensor) -> Vec<(usize, usize)> {
 fn weight_gradient(g: &Graph, channels: usize, filters: usize) -> Tensor {
     let (x, w) = (g.input("x", [32, channels, 32, 32], F32), g.input("w", [filters, channels, 3, 3], F32));
     let y = x.conv2d(&w, None, &Window::new(&[3, 3]).padding(1), 1);
-    let upstream = g.input("upstream", &y.shape(), F32);
+    let upstream = g.input("upstream", y.shape(), F32);
     y.pull_back(&upstream, &[&w]).remove(0)
 }
 

@@ -1,7 +1,8 @@
-//! The WGSL of wgrad: functions that generated kernels call.
+//! The WGSL of wgrad: functions that generated kernels call, and a kernel with replaceable parts.
 //!
 //! [`math`] and [`math_for`] extract elementary functions (a few ulp, the same on every adapter) from one
-//! library file; [`PHILOX`] is the random generator, of which [`replace`] exchanges a marked region.
+//! library file; [`PHILOX`] is the random generator, and [`MATMUL_COOPERATIVE`] a whole kernel, whose marked regions
+//! [`replace`] exchanges.
 
 /// Elementary functions over f32, all named `wg_*`; [`math`] extracts from it.
 pub const MATH: &str = include_str!("../math.wgsl");
@@ -16,6 +17,14 @@ pub const MULTIPLY_HIGH_64: &str = "fn philox_multiply_high(a: u32, b: u32) -> u
     return u32((u64(a) * u64(b)) >> 32u);
 }
 ";
+
+/// Batched matrix product of f16 with sums of f32, on cooperative matrices.
+///
+/// Regions, which are exchanged by [`replace`]: `sizes`, `functions` (bindings, `load_a`, `load_b`, `store`), `shape`
+/// (size of a cooperative matrix and of a subgroup's block), `layout` (of the tiles in workgroup memory), `grid` (`tile`:
+/// n tile, m tile and batch of the workgroup, from its id `workgroup`), and of a block's matrices `accumulators`, `stage`,
+/// `multiply` and `results`. Grid: ceil(N / `TILE_N`) × ceil(M / `TILE_M`) × batch workgroups.
+pub const MATMUL_COOPERATIVE: &str = include_str!("../matmul_cooperative.wgsl");
 
 /// The named functions of [`MATH`] and those they call, each once, in the file's order.
 ///

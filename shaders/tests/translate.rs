@@ -2,28 +2,32 @@
 
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use wgrad_shaders::{PHILOX, math, math_for, math_names, replace};
+use wgrad_shaders::{MATMUL_COOPERATIVE, PHILOX, math, math_for, math_names, replace};
 
-fn validate(name: &str, source: &str) -> (naga::Module, ModuleInfo) {
+fn validate(name: &str, source: &str, capabilities: Capabilities) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(source)));
     (module, info)
 }
 
-/// Writes a shader whose entry point is `main` in all four languages.
-fn translate(name: &str, source: &str) {
-    let (module, info) = validate(name, source);
-    let words = spv::write_vec(&module, &info, &spv::Options::default(), None)
+fn translate_to_spirv_and_msl(name: &str, module: &naga::Module, info: &ModuleInfo) {
+    let words = spv::write_vec(module, info, &spv::Options::default(), None)
         .unwrap_or_else(|error| panic!("{name} as SPIR-V: {error}"));
     assert!(words.len() > 100, "{name} as SPIR-V has {} words", words.len());
 
-    let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
-    let (text, _) = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
+    let options = msl::Options { lang_version: (2, 3), fake_missing_bindings: true, ..Default::default() };
+    let (text, _) = msl::write_string(module, info, &options, &msl::PipelineOptions::default())
         .unwrap_or_else(|error| panic!("{name} as MSL: {error}"));
     assert!(text.contains("kernel void main_("), "{name} as MSL:\n{text}");
+}
+
+/// Writes a shader whose entry point is `main` in all four languages.
+fn translate(name: &str, source: &str) {
+    let (module, info) = validate(name, source, Capabilities::empty());
+    translate_to_spirv_and_msl(name, &module, &info);
 
     let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
     let mut text = String::new();
@@ -101,6 +105,17 @@ fn philox_translates() {
     translate("philox.wgsl", &kernel(PHILOX, "f32(philox(vec4<u32>(u32(x)), vec2<u32>(u32(y))).x)"));
 }
 
+/// Cooperative matrices exist in two languages; in one of them, only those of 8 × 8.
+#[test]
+fn cooperative_matmul_translates() {
+    let eight = MATMUL_COOPERATIVE.replace("16x16", "8x8").replace("= 16u", "= 8u");
+    for source in [MATMUL_COOPERATIVE, &eight] {
+        let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
+        let (module, info) = validate("matmul_cooperative.wgsl", source, capabilities);
+        translate_to_spirv_and_msl("matmul_cooperative.wgsl", &module, &info);
+    }
+}
+
 #[test]
 fn extraction_is_exact() {
     let defined = |names: &[&str]| {
@@ -124,4 +139,9 @@ fn regions_are_replaced() {
     let replaced = replace(PHILOX, "multiply_high", "// here\n");
     assert!(replaced.contains("// here\n") && !replaced.contains(":begin multiply_high"));
     assert_eq!(replace(PHILOX, "no such region", "// here\n"), PHILOX);
+    for line in MATMUL_COOPERATIVE.lines() {
+        let Some(region) = line.trim().strip_prefix("//:begin ") else { continue };
+        let replaced = replace(MATMUL_COOPERATIVE, region, "// here\n");
+        assert!(replaced.contains("// here\n") && !replaced.contains(&format!(":begin {region}")), "{region}");
+    }
 }

@@ -32,6 +32,8 @@ pub struct Compiler {
     gpu: Gpu,
     precision: Precision,
     memory_budget: Option<u64>,
+    /// How kernels are shaped, whatever the device says.
+    shaping: Option<Shaping>,
 }
 
 /// In which precision a program multiplies and stores.
@@ -53,7 +55,7 @@ pub enum Precision {
 impl Gpu {
     /// A compiler for this device, with the defaults.
     pub fn compiler(&self) -> Compiler {
-        Compiler { gpu: self.clone(), precision: Precision::Full, memory_budget: None }
+        Compiler { gpu: self.clone(), precision: Precision::Full, memory_budget: None, shaping: None }
     }
 
     /// Records a graph and compiles it. The closure returns the outputs; a mistake made while recording is
@@ -112,6 +114,12 @@ impl Compiler {
         self
     }
 
+    /// Shapes kernels in this way, with cooperative matrices that nothing has tested.
+    pub(crate) fn shaped(mut self, shaping: Shaping) -> Self {
+        self.shaping = Some(shaping);
+        self
+    }
+
     /// The same without a memory budget.
     pub(crate) fn without_budget(mut self) -> Self {
         self.memory_budget = None;
@@ -150,7 +158,8 @@ impl Compiler {
         }
         let plan = self.plan(recording, outputs)?;
         gpu.check_limits(&plan)?;
-        let shapings = codegen::within_budget(&plan, &gpu.shaping());
+        let shaping = self.shaping.unwrap_or_else(|| gpu.shaping_of(&plan));
+        let shapings = codegen::within_budget(&plan, &shaping);
         let steps: Vec<(&Range<usize>, Shaping)> = plan.steps.iter().zip(shapings).collect();
         let sources = parallel::map(&steps, |(step, shaping)| {
             let kernels = &plan.kernels[step.start..step.end];

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use crate::adapter::{self, AdapterInfo, AdapterKind, Subgroups, Wanted};
 use crate::codegen::Shaping;
+use crate::cooperative::{self, Offer};
 use crate::disk::DiskCache;
 use crate::disk::pipelines::{Pipelines, PipelinesOnDisk};
 use crate::error::Error;
@@ -85,6 +86,7 @@ pub(crate) struct Inner {
     pub(crate) info: AdapterInfo,
     pub(crate) options: Options,
     pub(crate) count: Count,
+    pub(crate) cooperative: Offer,
     pipelines: Mutex<HashMap<String, Pipeline>>,
     on_disk: Option<Pipelines>,
     pub(crate) tuning: Found,
@@ -178,10 +180,17 @@ impl Gpu {
             required_limits: adapter.limits(),
             ..Default::default()
         };
-        let device = adapter.request_device(&descriptor).await;
+        let mut sizes = cooperative::sizes(adapter);
+        let device = match cooperative::request(adapter, &sizes, &descriptor).await {
+            Some(opened) => Ok(opened),
+            None => {
+                sizes.clear();
+                adapter.request_device(&descriptor).await
+            }
+        };
         let (device, queue) = device
             .map_err(|error| Error::NoDevice { adapter: info.name.clone(), message: error.to_string() })?;
-        let gpu = Self::open(device, queue, Some(adapter.clone()), info, options);
+        let gpu = Self::open(device, queue, Some(adapter.clone()), sizes, info, options);
         gpu.check()?;
         Ok(gpu)
     }
@@ -189,17 +198,24 @@ impl Gpu {
     /// Another device of the same adapter, where the adapter is known.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn sibling(&self) -> Option<Self> {
+        self.sibling_shaped(self.inner.options.shaping)
+    }
+
+    /// The same, where kernels are shaped in another way.
+    pub(crate) fn sibling_shaped(&self, shaping: Option<Shaping>) -> Option<Self> {
         let (this, adapter) = (&self.inner, self.inner.adapter.as_ref()?);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad, compiling"),
             required_features: this.device.features(),
             required_limits: this.device.limits(),
+            experimental_features: cooperative::experimental(&this.cooperative.sizes),
             ..Default::default()
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
         let (disk_cache, tuning) = (DiskCache::Off, Tuning::Off);
-        let options = Options { disk_cache, tuning, ..this.options.clone() };
-        Some(Self::open(device, queue, None, this.info.clone(), options))
+        let options = Options { disk_cache, tuning, shaping, ..this.options.clone() };
+        let sizes = this.cooperative.sizes.clone();
+        Some(Self::open(device, queue, None, sizes, this.info.clone(), options))
     }
 
     /// Uses a device that the program already has.
@@ -210,7 +226,8 @@ impl Gpu {
     /// [`Gpu::from_wgpu`] with options. A tuning file that cannot be used is an error of the first program.
     pub fn from_wgpu_with(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Self {
         let info = AdapterInfo::of(&device.adapter_info(), device.features(), &device.limits());
-        Self::open(device, queue, None, info, options)
+        // What matrices the adapter has is not known.
+        Self::open(device, queue, None, vec![], info, options)
     }
 
     /// The adapters of this system.
@@ -223,6 +240,7 @@ impl Gpu {
         device: wgpu::Device,
         queue: wgpu::Queue,
         adapter: Option<wgpu::Adapter>,
+        matrices: Vec<usize>,
         info: AdapterInfo,
         options: Options,
     ) -> Self {
@@ -242,6 +260,7 @@ impl Gpu {
             Found::default()
         });
         let inner = Inner {
+            cooperative: Offer::new(matrices),
             on_disk,
             tuning,
             device,

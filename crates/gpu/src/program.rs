@@ -248,7 +248,7 @@ impl Program {
 
     /// A listing of the kernels, what was fused into each, bytes, flops and places in memory.
     pub fn explain(&self) -> String {
-        self.inner.plan.explain()
+        self.inner.plan.explain() + &self.explain_cooperative()
     }
 
     /// The WGSL of every kernel, in the order of execution.

@@ -4,7 +4,7 @@
 
 use super::emit::Emitter;
 use super::product::Product;
-use super::{Shaping, Tile, WorkgroupTile, map, row, subgroup, tiled};
+use super::{Cooperative, Shaping, Tile, WorkgroupTile, cooperative, map, row, subgroup, tiled};
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Plan};
 use crate::tune::Choice;
@@ -36,7 +36,10 @@ pub(crate) fn candidates(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Res
             let product = super::product(&emitter, *node)?;
             match shaping.subgroup {
                 Some(size) => cuts(&emitter, kernel, &product, shaping, size),
-                None => tiles(&product, shaping).into_iter().map(candidate).collect(),
+                None => {
+                    let blocks = blocks(plan, &product, shaping);
+                    tiles(&product, shaping).into_iter().chain(blocks).map(candidate).collect()
+                }
             }
         }
         // Nothing about it is ours to choose.
@@ -71,6 +74,8 @@ const START: f64 = 64.0;
 const BUSY: usize = 128;
 /// What work costs where there is nothing else to do.
 const IDLE: f64 = 0.25;
+/// Multiply-adds that cooperative matrices do in the time of one.
+const TENSOR: f64 = 8.0;
 
 /// Tiles in registers, and those in workgroup memory.
 fn tiles(product: &Product, shaping: &Shaping) -> Vec<(Choice, f64)> {
@@ -88,6 +93,29 @@ fn tiles(product: &Product, shaping: &Shaping) -> Vec<(Choice, f64)> {
         }
     }
     all
+}
+
+/// Blocks of cooperative matrices.
+fn blocks(plan: &Plan, product: &Product, shaping: &Shaping) -> Vec<(Choice, f64)> {
+    let Some(cooperative) = shaping.cooperative else { return vec![] };
+    let with = |block| Cooperative { block: Some(block), ..cooperative };
+    let fits = |block: &[usize; 2]| with(*block).block_for(plan, product, shaping.processors).is_some();
+    let invocations = cooperative.invocations() as usize;
+    let cost = |block: [usize; 2]| {
+        let ([rows, columns], k) = (cooperative.tile(block), product.inner.len());
+        let steps = k.div_ceil(cooperative::TILE_K);
+        let share = |elements: usize| elements as f64 / invocations as f64;
+        let multiply = share(k * rows * columns) / TENSOR;
+        let loads = LOAD * share(steps * cooperative::TILE_K * (rows + columns));
+        let barriers = 2 * (steps + block[0] * block[1]);
+        let each = START + multiply + loads + BARRIER * barriers as f64;
+        on_processors(shaping, cooperative.workgroups(product, block), invocations, each)
+    };
+    Cooperative::CANDIDATES
+        .into_iter()
+        .filter(fits)
+        .map(|block| (Choice::Cooperative { block }, cost(block)))
+        .collect()
 }
 
 /// The tile in workgroup memory of a contraction for which that is worth while: what was chosen, or by the same bounds.

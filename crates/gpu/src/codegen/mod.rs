@@ -5,6 +5,7 @@ mod attention;
 mod budget;
 mod candidates;
 mod contract;
+mod cooperative;
 mod emit;
 mod join;
 mod map;
@@ -31,6 +32,8 @@ use product::Product;
 pub(crate) use budget::within_budget;
 pub(crate) use candidates::{Candidate, candidates};
 pub use contract::Tile;
+pub use cooperative::Cooperative;
+pub(crate) use cooperative::multiplies_halves;
 pub use subgroup::Cut;
 pub use tiled::WorkgroupTile;
 
@@ -70,6 +73,9 @@ pub struct Shaping {
     pub compact: bool,
     /// Whether there are integers of 64 bits, which eight neighbours are loaded as.
     pub int64: bool,
+    /// The cooperative matrices that contractions of f16 are computed with. A device on which they failed the
+    /// self-test, or that has others, does without: [`Gpu::cooperative`](crate::Gpu::cooperative).
+    pub cooperative: Option<Cooperative>,
 }
 
 impl Shaping {
@@ -91,6 +97,7 @@ impl Shaping {
             row_share: None,
             compact: true,
             int64: false,
+            cooperative: None,
         }
     }
 
@@ -112,6 +119,7 @@ impl Shaping {
             row_share: None,
             compact: false,
             int64: false,
+            cooperative: None,
         }
     }
 }
@@ -156,6 +164,9 @@ pub fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<So
     let [kernel] = kernels else { return packed::generate(plan, kernels, shaping) };
     if let Archetype::Wgsl { node } = kernel.archetype {
         return own::generate(plan, node, shaping);
+    }
+    if let Some(source) = cooperative::generate(plan, kernel, shaping)? {
+        return Ok(source);
     }
     let mut emitter = Emitter::new(plan, kernel, shaping);
     let body = write(&mut emitter, kernel, shaping)?;

@@ -21,7 +21,7 @@ const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 /// under which they do not.
 pub(super) struct Lane {
     pub(super) index: Vec<Index>,
-    inside: Option<String>,
+    pub(super) inside: Option<String>,
 }
 
 /// One position along an axis, clamped to it.

@@ -273,8 +273,7 @@ impl<'a> Staged<'a> {
     }
 }
 
-/// What loading a vector in such patches costs, in a tile in the middle, where no position is at an edge: for each load,
-/// the sectors that invocations next to each other touch.
+/// What loading a vector in such patches costs, in a tile in the middle, where no position is at an edge.
 fn cost(
     emitter: &mut Emitter<'_>,
     product: &Product,
@@ -291,15 +290,20 @@ fn cost(
     let (across, along) = staged.place(emitter, 0);
     let middle = product.inner.len() / tile.inner / 2 * (tile.inner / patch.steps);
     staged.values(emitter, &across, &along.offset(middle as i64));
+    cost_of_loads(emitter, |lane, _| lane as i64) * (4 / patch.steps)
+}
+
+/// What all loads so far cost: for each, the sectors that a group of neighbours touches. `of` is the value that an
+/// invocation has for a variable, by atom.
+pub(super) fn cost_of_loads(emitter: &Emitter<'_>, of: impl Fn(usize, u32) -> i64) -> usize {
     let sectors = |(position, bytes): &(Index, usize)| {
         let sector = |lane: usize| {
-            let at = emitter.indices.evaluate(position, &|_| lane as i64);
+            let at = emitter.indices.evaluate(position, &|atom| of(lane, atom));
             at * *bytes as i64 / SECTOR
         };
         (0..TOGETHER).map(sector).collect::<BTreeSet<i64>>().len()
     };
-    let all: usize = emitter.loaded.iter().map(|load| ISSUE + sectors(load)).sum();
-    all * (4 / patch.steps)
+    emitter.loaded.iter().map(|load| ISSUE + sectors(load)).sum()
 }
 
 /// Vectors from one step of the inner axis to the next in tiles of so many rows or columns.

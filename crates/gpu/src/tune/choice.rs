@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codegen::{Cut, Shaping, Tile, WorkgroupTile};
+use crate::codegen::{Cooperative, Cut, Shaping, Tile, WorkgroupTile};
 
 /// How one kernel is shaped. A choice that does not fit a kernel or a device leaves it to the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,11 @@ pub enum Choice {
     Registers(Tile),
     /// A contraction through workgroup memory.
     Workgroup(WorkgroupTile),
+    /// A contraction of f16 on cooperative matrices.
+    Cooperative {
+        /// Matrices of a subgroup's block, along rows and columns.
+        block: [usize; 2],
+    },
 }
 
 impl Choice {
@@ -38,7 +43,9 @@ impl Choice {
             Self::Row { share } => {
                 workgroup_fits(share).then_some(Shaping { row_share: Some(share), ..*shaping })
             }
-            Self::Subgroup(cut) => shaping.subgroup.map(|_| Shaping { cut: Some(cut), ..*shaping }),
+            Self::Subgroup(cut) => {
+                shaping.subgroup.map(|_| Shaping { cut: Some(cut), cooperative: None, ..*shaping })
+            }
             Self::Registers(tile) => {
                 let Tile { rows, columns, workgroup } = tile;
                 let fits = (1..=16).contains(&rows) && [4, 8, 12, 16].contains(&columns);
@@ -46,6 +53,7 @@ impl Choice {
                     tile,
                     workgroup_tiles: false,
                     subgroup: None,
+                    cooperative: None,
                     ..*shaping
                 })
             }
@@ -53,8 +61,15 @@ impl Choice {
                 workgroup_tiles: true,
                 workgroup_tile: Some(tile),
                 subgroup: None,
+                cooperative: None,
                 ..*shaping
             }),
+            Self::Cooperative { block } => {
+                let cooperative = Cooperative { block: Some(block), ..shaping.cooperative? };
+                Cooperative::CANDIDATES
+                    .contains(&block)
+                    .then_some(Shaping { cooperative: Some(cooperative), ..*shaping })
+            }
         }
     }
 }
@@ -98,6 +113,14 @@ mod tests {
             assert_eq!(Choice::Workgroup(nonsense).shape(&hardware, 256), None, "{nonsense:?}");
         }
         assert_eq!(Choice::Row { share: 3 }.shape(&hardware, 256), None);
+        let cooperative = Some(Cooperative { size: 16, subgroup: 32, block: None });
+        let tensor_cores = Shaping { cooperative, ..hardware };
+        assert_eq!(Choice::Cooperative { block: [2, 4] }.shape(&hardware, 256), None);
+        assert_eq!(Choice::Cooperative { block: [2, 5] }.shape(&tensor_cores, 256), None);
+        let shaped = Choice::Cooperative { block: [2, 4] }.shape(&tensor_cores, 256);
+        assert_eq!(shaped.and_then(|shaping| shaping.cooperative?.block), Some([2, 4]));
+        let without = Choice::Workgroup(tile).shape(&tensor_cores, 256);
+        assert_eq!(without.and_then(|shaping| shaping.cooperative), None);
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Tuner {
 
     /// `None` where nothing can be measured, or would gain anything.
     fn kernel(&self, plan: &Plan, kernel: &Kernel, signature: String) -> Result<Option<Tuned>, Error> {
-        let shaping = self.gpu.shaping();
+        let shaping = self.gpu.shaping_of(plan);
         let Some(trial) = Trial::new(&self.gpu, plan, kernel)? else { return Ok(None) };
         let rule = trial.compile(trial.source(&shaping)?)?;
         let seconds = trial.seconds(&rule)?;
@@ -169,7 +169,8 @@ impl Tuner {
 impl Program {
     /// The ways in which its kernels could be shaped, by signature: those that a [`Tuner`] measures are among them.
     pub fn choices(&self) -> Result<Vec<(String, Vec<Choice>)>, Error> {
-        let (plan, shaping) = (self.plan(), self.inner.gpu.shaping());
+        let plan = self.plan();
+        let shaping = self.inner.gpu.shaping_of(plan);
         let of = |kernel: &Kernel| {
             let signature = signature::of(plan, kernel)?;
             let all = codegen::candidates(plan, kernel, &shaping);

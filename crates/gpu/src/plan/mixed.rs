@@ -21,11 +21,6 @@ pub fn mixed(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeI
             let inputs: Vec<&Tensor> = node.inputs.iter().map(|id| reader(&copies[id.index()])).collect();
             graph.located(node.location, || graph.record(node.op.clone(), &inputs))
         };
-        // Scores are rounded as the definition says.
-        if matches!(&node.op, Op::Custom(Custom { kernel: Some(Offer::Attention(_)), .. })) {
-            copies.push(copies[node.inputs[0].index()].clone());
-            continue;
-        }
         copies.push(if is_view(&node.op) {
             Copies {
                 exact: again(|c| &c.exact),
@@ -36,6 +31,7 @@ pub fn mixed(recording: &Recording, outputs: &[NodeId]) -> (Recording, Vec<NodeI
             let exact = match &node.op {
                 _ if node.full_precision => again(|c| &c.exact),
                 Op::Contract(_) => again(|c| &c.factor),
+                op if is_attention(op) => again(|c| &c.factor),
                 _ => again(|c| &c.rounded),
             };
             let round = || graph.located(node.location, || exact.cast(DType::F16).cast(DType::F32));
@@ -102,18 +98,39 @@ fn choose_rounded(recording: &Recording) -> Vec<Rounds> {
         }
     }
     let summed_later = unslid_products(recording);
+    let scores = scores(recording);
     for (index, node) in recording.nodes.iter().enumerate() {
-        let result = is_product(node) && !summed_later[index] || is_sum_of_windows(recording, node);
+        let product = is_product(node) || !node.full_precision && is_attention(&node.op);
+        let result = product && !summed_later[index] || is_sum_of_windows(recording, node);
         if result && leads_on[index] {
             rounds[index] = Rounds::ForAll;
         }
     }
-    for (slot, node) in rounds.iter_mut().zip(&recording.nodes) {
-        if node.full_precision || node.spec.dtype != DType::F32 {
+    for ((slot, node), score) in rounds.iter_mut().zip(&recording.nodes).zip(scores) {
+        if score || node.full_precision || node.spec.dtype != DType::F32 {
             *slot = Rounds::Never;
         }
     }
     rounds
+}
+
+fn is_attention(op: &Op) -> bool {
+    matches!(op, Op::Custom(Custom { kernel: Some(Offer::Attention(_)), .. }))
+}
+
+/// What lies between the operands and the result of attention. A pass keeps it in registers, so it is not rounded.
+fn scores(recording: &Recording) -> Vec<bool> {
+    let mut inside = vec![false; recording.nodes.len()];
+    for node in recording.nodes.iter().filter(|node| is_attention(&node.op)) {
+        let (mut stack, operands) = (vec![node.inputs[0]], &node.inputs[1..]);
+        while let Some(id) = stack.pop() {
+            if !operands.contains(&id) && !inside[id.index()] {
+                inside[id.index()] = true;
+                stack.extend(&recording.node(id).inputs);
+            }
+        }
+    }
+    inside
 }
 
 /// The computed or placed node whose elements a view shows.

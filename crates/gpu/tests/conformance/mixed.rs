@@ -1,8 +1,9 @@
 //! Mixed precision: every case with its products rounded to f16, against the same graph in the reference.
 
 use wgrad_core::case;
-use wgrad_core::{DType, Op, Recording};
+use wgrad_core::{DType, F32, Mode, Op, Recording, Tensor};
 use wgrad_gpu::plan::mixed::mixed;
+use wgrad_gpu::{Gpu, Precision};
 
 use crate::cases::with_gradients;
 use crate::compare::{DEVICES, compare};
@@ -32,4 +33,20 @@ fn cases_with_products_agree_with_the_reference() {
     println!("{checked} runs compared");
     assert!(checked > 100 || !only.is_empty(), "hardly any case has products");
     assert!(failures.is_empty(), "{} of {checked} failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn attention_keeps_no_matrix_of_scores() {
+    const LENGTH: usize = 1024;
+    let gpu = Gpu::new().expect("an adapter");
+    let program = gpu.compiler().precision(Precision::MixedWhereSupported).compile(Mode::Eval, |g| {
+        let [q, k, v, cotangent] =
+            ["q", "k", "v", "cotangent"].map(|name| g.input(name, [1, LENGTH, 32], F32));
+        let result = Tensor::scaled_dot_product_attention(&q, &k, &v, true);
+        let mut outputs = result.pull_back(&cotangent, &[&q, &k, &v]);
+        outputs.push(result);
+        outputs
+    });
+    let peak = program.expect("compiles").stats().peak_bytes;
+    assert!(peak < (LENGTH * LENGTH) as u64, "{peak} bytes");
 }

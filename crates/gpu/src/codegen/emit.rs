@@ -509,7 +509,6 @@ impl<'a> Emitter<'a> {
         count
     }
 
-    #[allow(dead_code)]
     /// Writes a function of its own, which shares nothing but bindings with the rest of the kernel.
     pub(super) fn function(&mut self, signature: &str, body: impl FnOnce(&mut Self)) -> String {
         let scopes = std::mem::replace(&mut self.scopes, vec![Scope::default()]);

@@ -28,6 +28,9 @@ pub struct Options {
     pub poison: bool,
     /// How kernels are shaped; by default chosen by the adapter's kind.
     pub shaping: Option<Shaping>,
+    /// Use cooperative matrices (tensor cores) where the adapter has them and they pass a self-test. Without, the driver
+    /// is not asked for them: should it fail in the test itself, this is the way around.
+    pub cooperative: bool,
     /// Storage buffers a kernel may bind; by default what the adapter allows, up to 16.
     pub bindings: Option<usize>,
     /// Where compiled pipelines are kept from run to run.
@@ -39,7 +42,16 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (disk_cache, tuning) = (DiskCache::default(), Tuning::default());
-        Self { fuse: true, checked: false, poison: false, shaping: None, bindings: None, disk_cache, tuning }
+        Self {
+            fuse: true,
+            checked: false,
+            poison: false,
+            shaping: None,
+            cooperative: true,
+            bindings: None,
+            disk_cache,
+            tuning,
+        }
     }
 }
 
@@ -180,7 +192,7 @@ impl Gpu {
             required_limits: adapter.limits(),
             ..Default::default()
         };
-        let mut sizes = cooperative::sizes(adapter);
+        let mut sizes = if options.cooperative { cooperative::sizes(adapter) } else { vec![] };
         let device = match cooperative::request(adapter, &sizes, &descriptor).await {
             Some(opened) => Ok(opened),
             None => {

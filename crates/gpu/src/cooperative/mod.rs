@@ -23,6 +23,9 @@ use self_test::SelfTest;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoCooperative {
+    /// [`Options::cooperative`](crate::Options::cooperative) says so.
+    #[error("`Options::cooperative` turns them off")]
+    Off,
     /// None of f16 with sums of f32 that are 8 × 8 × 8 or 16 × 16 × 16, or the program brought the device.
     #[error("the adapter offers none of f16 with sums of f32, 8 × 8 or 16 × 16")]
     Absent,
@@ -151,6 +154,9 @@ impl Gpu {
     }
 
     fn test_cooperative(&self) -> Result<Cooperative, NoCooperative> {
+        if !self.options().cooperative {
+            return Err(NoCooperative::Off);
+        }
         // All of Apple's GPUs have subgroups of 32, of which Metal only says that they may be less and more.
         let of_apple = || (self.info().backend == "metal").then_some(32);
         let subgroup = self.info().subgroups.and_then(Subgroups::single).or_else(of_apple);
@@ -243,6 +249,15 @@ mod tests {
         assert_eq!(limit(choose(&[16], Some(128), [256, 32 << 10])), Some((512, 256)));
         let bytes = sixteens.bytes(Cooperative::BLOCKS[0]);
         assert_eq!(limit(choose(&[16], Some(32), [256, 16 << 10])), Some((bytes, 16 << 10)));
+    }
+
+    #[test]
+    fn they_can_be_turned_off() {
+        let options = crate::Options { cooperative: false, ..Default::default() };
+        let gpu = Gpu::with_options(options).expect("an adapter");
+        assert_eq!(gpu.cooperative(), Err(NoCooperative::Off));
+        let feature = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        assert!(!gpu.inner.device.features().contains(feature));
     }
 
     /// A device that works is given kernels for subgroups of another size than it has: the test must see it, and every

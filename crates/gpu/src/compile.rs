@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::parallel;
 use crate::plan::fuse::{Budget, fuse};
 use crate::plan::pack::{self, Packing};
-use crate::plan::{Plan, lower, memory, mixed, remat, schedule};
+use crate::plan::{Place, Plan, lower, memory, mixed, remat, schedule};
 use crate::program::{Dispatch, Program, Recorded};
 
 /// How one program is compiled. [`Gpu::compile`] is the short way to one with the defaults.
@@ -210,12 +210,13 @@ impl Compiler {
         roots.extend(recording.assigns.iter().map(|(_, id)| *id));
         roots.extend(recording.probes.iter().map(|(_, id)| *id));
         let budget = Budget { bindings: gpu.bindings(), fuse: gpu.options().fuse, subgroup };
+        let alignment = self.alignment();
         let packed = |packing| {
             let mut alone = HashSet::new();
             loop {
                 let fused = fuse(&recording, &roots, budget);
                 let schedule = schedule::schedule(&recording, fused, packing, &alone);
-                let plan = memory::place(recording.clone(), outputs.clone(), schedule);
+                let plan = memory::place(recording.clone(), outputs.clone(), schedule, alignment);
                 let known = alone.len();
                 alone.extend(pack::too_far_apart(&plan, self.reach()));
                 if alone.len() == known {
@@ -250,6 +251,12 @@ impl Compiler {
         } else {
             Packing::All
         }
+    }
+
+    /// The alignment of values in the workspace: what the device wants of bindings.
+    fn alignment(&self) -> u64 {
+        let wanted = self.gpu.inner.device.limits().min_storage_buffer_offset_alignment;
+        u64::from(wanted).clamp(Place::LEAST_ALIGNMENT, Place::ALIGNMENT)
     }
 
     /// The bytes that one binding reaches.

@@ -9,8 +9,8 @@ use super::pack::SMALL;
 use super::schedule::Schedule;
 use super::{Place, Plan};
 
-/// Places every stored value of a schedule.
-pub fn place(recording: Recording, outputs: Vec<NodeId>, schedule: Schedule) -> Plan {
+/// Places every stored value of a schedule, those in the workspace at multiples of `alignment`.
+pub fn place(recording: Recording, outputs: Vec<NodeId>, schedule: Schedule, alignment: u64) -> Plan {
     let Schedule { kernels, steps, in_place, copies } = schedule;
     let in_state = recording.nodes.iter().map(|node| match &node.op {
         Op::Variable(variable) => Some(Place::State(variable.name.clone())),
@@ -21,8 +21,18 @@ pub fn place(recording: Recording, outputs: Vec<NodeId>, schedule: Schedule) -> 
         places[node.index()] = Some(Place::State(name));
     }
     let (workspace, lower_bound, recomputed) = (0, 0, None);
-    let mut plan =
-        Plan { recording, outputs, kernels, steps, places, copies, workspace, lower_bound, recomputed };
+    let mut plan = Plan {
+        recording,
+        outputs,
+        kernels,
+        steps,
+        places,
+        copies,
+        alignment,
+        workspace,
+        lower_bound,
+        recomputed,
+    };
     place_again(&mut plan);
     plan
 }
@@ -31,7 +41,7 @@ pub fn place(recording: Recording, outputs: Vec<NodeId>, schedule: Schedule) -> 
 pub fn place_again(plan: &mut Plan) {
     let mut touches: Vec<Touch> = vec![];
     let lives = Liveness::of(plan).follow(&plan.steps, |touch| touches.push(touch));
-    let (offsets, workspace) = pack(&lives);
+    let (offsets, workspace) = pack(&lives, plan.alignment);
     plan.workspace = workspace;
     plan.lower_bound = alive(&lives, plan.steps.len()).into_iter().max().unwrap_or(0);
     let place = |life: usize| Place::Workspace { offset: offsets[life], bytes: lives[life].bytes };
@@ -63,7 +73,7 @@ const REACH: u64 = 64 << 20;
 /// depends on the lives. The largest first is mostly good enough; otherwise those first that are alive when most is
 /// (greedy by size and by breadth; Pisarchyk and Lee, 2020), or the longest, and then whatever reached highest before
 /// all others.
-fn pack(lives: &[Life]) -> (Vec<u64>, u64) {
+fn pack(lives: &[Life], alignment: u64) -> (Vec<u64>, u64) {
     let alive = alive(lives, lives.iter().map(|life| life.last).max().unwrap_or(0));
     let bound = alive.iter().copied().max().unwrap_or(0);
     let apart = bound > REACH;
@@ -80,7 +90,7 @@ fn pack(lives: &[Life]) -> (Vec<u64>, u64) {
         order.sort_by_key(|&at| (Reverse(weight(&lives[at])), Reverse(lives[at].bytes), lives[at].node));
         for _ in 0..ROUNDS {
             order.sort_by_key(|&at| apart && lives[at].bytes > SMALL);
-            let (offsets, end) = pack_in_order(lives, &order);
+            let (offsets, end) = pack_in_order(lives, &order, alignment);
             order.sort_by_key(|&at| offsets[at] + lives[at].bytes < end);
             if best.as_ref().is_none_or(|(_, least)| end < *least) {
                 best = Some((offsets, end));
@@ -94,7 +104,7 @@ fn pack(lives: &[Life]) -> (Vec<u64>, u64) {
     best.unwrap_or_default()
 }
 
-fn pack_in_order(lives: &[Life], order: &[usize]) -> (Vec<u64>, u64) {
+fn pack_in_order(lives: &[Life], order: &[usize], alignment: u64) -> (Vec<u64>, u64) {
     let mut offsets = vec![0; lives.len()];
     let mut placed: Vec<usize> = Vec::with_capacity(lives.len());
     let mut end = 0;
@@ -111,7 +121,7 @@ fn pack_in_order(lives: &[Life], order: &[usize]) -> (Vec<u64>, u64) {
             if offset + life.bytes <= start {
                 break;
             }
-            offset = offset.max(stop.next_multiple_of(Place::ALIGNMENT));
+            offset = offset.max(stop.next_multiple_of(alignment));
         }
         end = end.max(offset + life.bytes);
         offsets[at] = offset;
@@ -131,8 +141,9 @@ mod tests {
             .map(|i| life(i, 16 * (1 + u64::from(i * 7 % 13)), (i / 3) as usize, (i / 3 + i % 5) as usize))
             .collect();
         let bound = alive(&lives, 30).into_iter().max().unwrap();
-        let (offsets, end) = pack(&lives);
+        let (offsets, end) = pack(&lives, 32);
         assert!(end >= bound);
+        assert!(offsets.iter().all(|offset| offset % 32 == 0));
         for (i, a) in lives.iter().enumerate() {
             for (j, b) in lives[..i].iter().enumerate() {
                 let together = a.first <= b.last && b.first <= a.last;

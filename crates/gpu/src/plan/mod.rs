@@ -99,9 +99,11 @@ pub enum Place {
 }
 
 impl Place {
-    /// The alignment of values in the workspace and the state: WebGPU's guaranteed
+    /// The alignment of variables in the state, and of values in the workspace at the most: WebGPU's guaranteed
     /// `min_storage_buffer_offset_alignment`.
     pub const ALIGNMENT: u64 = 256;
+    /// The alignment of values at the least: eight words are read together.
+    pub const LEAST_ALIGNMENT: u64 = 32;
 }
 
 /// The bytes a value takes in memory, padded to whole 16-byte groups.
@@ -125,6 +127,8 @@ pub struct Plan {
     pub places: Vec<Option<Place>>,
     /// Copies into variables that could not be updated in place: (node, variable).
     pub copies: Vec<(NodeId, Arc<str>)>,
+    /// The alignment of values in the workspace.
+    pub alignment: u64,
     /// Bytes of the workspace.
     pub workspace: u64,
     /// Bytes of the workspace that no plan could do without: the most that is alive at once.

@@ -270,3 +270,27 @@ fn more_operands_than_bindings() {
     let expected: Vec<f64> = (1..=MANY).flat_map(|row| [4.0 * row as f64; 3]).collect();
     assert_eq!(outputs.get(2).unwrap().data, expected);
 }
+
+/// Names in generated kernels are numbered: none may be that of a type, whichever number comes.
+#[test]
+fn no_variable_is_named_like_a_type() {
+    for before in 0..8 {
+        let program = GPU.compile(Mode::Eval, |g| {
+            let x = g.input("x", [50], F32);
+            let index = g.input("index", [3], U32);
+            let start =
+                (0..before).fold(g.zeros([3], I32), |sum, shift| sum + (index.cast(I32) - f64::from(shift)));
+            let picked = |shift: u32| x.index_select(0, &(&index + f64::from(shift))).cast(I32);
+            [(0..30).fold(start, |sum, shift| sum + picked(shift)).cast(F32)]
+        });
+        let x: Vec<f32> = (0..50).map(|i| i as f32).collect();
+        let batch = Batch::new().with("x", [50], &x).with("index", [3], &[0u32, 4, 9]);
+        let sum = |index: i32| {
+            let start: i32 = (0..before).map(|shift| index - shift).sum();
+            f64::from(start + (0..30).map(|shift| index + shift).sum::<i32>())
+        };
+        let mut state = GPU.init(&Vars::new(), 0).unwrap();
+        let found = program.unwrap().run(&mut state, batch).unwrap().get(0).unwrap().data;
+        assert_eq!(found, [0, 4, 9].map(sum));
+    }
+}

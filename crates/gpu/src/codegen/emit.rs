@@ -191,7 +191,7 @@ impl<'a> Emitter<'a> {
         self.line("}");
     }
 
-    /// A name not used before in this kernel.
+    /// A name not used before in this kernel. With a prefix of `f`, `i` or `u` it would one day be a type's.
     pub(super) fn name(&mut self, prefix: &str) -> String {
         self.next += 1;
         format!("{prefix}{}", self.next)
@@ -273,15 +273,15 @@ impl<'a> Emitter<'a> {
         let name = match kind {
             Kind::Div(inner, c) => {
                 let inner = self.position(&inner);
-                self.let_("i", depth, &format!("({inner}) / {c}u"))
+                self.let_("j", depth, &format!("({inner}) / {c}u"))
             }
             Kind::Mod(inner, c) => {
                 let inner = self.position(&inner);
-                self.let_("i", depth, &format!("({inner}) % {c}u"))
+                self.let_("j", depth, &format!("({inner}) % {c}u"))
             }
             Kind::Clamped(inner, max) => {
                 let inner = self.position(&inner);
-                self.let_("i", depth, &format!("min({inner}, {max}u)"))
+                self.let_("j", depth, &format!("min({inner}, {max}u)"))
             }
             // A constant outside of its axis: WGSL would refuse to wrap it around.
             Kind::Guarded { raw, .. } if raw.terms.is_empty() && raw.constant < 0 => {
@@ -291,17 +291,17 @@ impl<'a> Emitter<'a> {
             Kind::Guarded { raw, stride, extent } => {
                 // Negative positions wrap around and fail the same comparison as those beyond the end.
                 let raw = self.position(&raw);
-                let raw = self.let_("i", depth, &raw);
+                let raw = self.let_("j", depth, &raw);
                 let (value, whole) = if stride == 1 {
                     (raw, String::new())
                 } else {
-                    let quotient = self.let_("i", depth, &format!("{raw} / {stride}u"));
+                    let quotient = self.let_("j", depth, &format!("{raw} / {stride}u"));
                     let whole = format!(" && {quotient} * {stride}u == {raw}");
                     (quotient, whole)
                 };
                 let condition = self.let_("c", depth, &format!("{value} < {extent}u{whole}"));
                 self.conditions.insert(atom, condition.clone());
-                self.let_("i", depth, &format!("select(0u, {value}, {condition})"))
+                self.let_("j", depth, &format!("select(0u, {value}, {condition})"))
             }
             Kind::Var(_) | Kind::Loaded(_) => {
                 self.fault = Some("a position was used outside of its loop".into());
@@ -349,7 +349,7 @@ impl<'a> Emitter<'a> {
                 let picked = self.value(node.inputs[1], index);
                 let extent = self.shape(node.inputs[0])[op.axis];
                 let last = extent.saturating_sub(1);
-                let name = self.let_("i", picked.depth, &format!("min({}, {last}u)", picked.text));
+                let name = self.let_("j", picked.depth, &format!("min({}, {last}u)", picked.text));
                 let (atom, position) = self.indices.loaded(extent, picked.depth);
                 self.define(atom, &name);
                 let mut source = index.to_vec();

@@ -218,7 +218,7 @@ impl<'a> Staged<'a> {
         let at = emitter.position(along);
         emitter.open();
         let (depth, runs) = (emitter.depth(), emitter.indices.range(along).1 as usize + 1);
-        let name = emitter.name("i");
+        let name = emitter.name("j");
         emitter.line(&format!("let {name} = {at};"));
         let (atom, along) = emitter.indices.named_var(runs, depth);
         emitter.define(atom, &name);

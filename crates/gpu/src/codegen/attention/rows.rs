@@ -288,7 +288,7 @@ impl Kernel<'_> {
         load: impl FnOnce(&mut Emitter<'_>, &Index) -> (String, String),
     ) {
         emitter.open();
-        let (name, depth) = (emitter.name("i"), emitter.depth());
+        let (name, depth) = (emitter.name("j"), emitter.depth());
         let (atom, at) = emitter.indices.named_var(length, depth);
         emitter.define(atom, &name);
         let (tile, value) = load(emitter, &at);

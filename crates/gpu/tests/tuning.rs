@@ -112,6 +112,30 @@ fn random_candidates_compute_the_same() {
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Attention with its gradients.
+fn attention(queries: usize, keys: usize) -> Work {
+    work(&[&[2, queries, 16], &[2, keys, 16], &[2, keys, 8], &[2, queries, 8]], |x| {
+        let result = Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], queries == keys);
+        let mut all = result.pull_back(&x[3], &[&x[0], &x[1], &x[2]]);
+        all.push(result);
+        all
+    })
+}
+
+#[test]
+fn candidates_of_attention_compute_the_same() {
+    assert!(check(&attention(70, 70), 0, 1) >= 6);
+    assert!(check(&attention(33, 90), 0, 1) >= 4);
+    // As on GPUs, where rows wait in workgroup memory.
+    let work = attention(140, 140);
+    for rows in [1, 2, 4, 8] {
+        let shaping = Some(Shaping { attention_rows: Some(rows), ..Shaping::hardware() });
+        let gpu = Gpu::with_options(Options { shaping, ..options(Tuning::Off) }).expect("an adapter");
+        let compared = conformance::compare(&gpu, &work.recording, &work.environment, &work.outputs);
+        compared.unwrap_or_else(|error| panic!("{rows} rows: {error}"));
+    }
+}
+
 #[test]
 fn candidates_of_convolutions_rows_and_maps_compute_the_same() {
     assert!(check(&convolution(3, 7), 0, 41) >= 3);

@@ -4,7 +4,7 @@
 
 use super::emit::Emitter;
 use super::product::Product;
-use super::{Cooperative, Shaping, Tile, WorkgroupTile, cooperative, map, row, subgroup, tiled};
+use super::{Cooperative, Shaping, Tile, WorkgroupTile, attention, cooperative, map, row, subgroup, tiled};
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Plan};
 use crate::tune::Choice;
@@ -42,8 +42,14 @@ pub(crate) fn candidates(plan: &Plan, kernel: &Kernel, shaping: &Shaping) -> Res
                 }
             }
         }
+        Archetype::Attention { node } => {
+            attention::shares(&Emitter::new(plan, kernel, shaping), *node, shaping)?
+                .into_iter()
+                .map(|(rows, run)| candidate((Choice::Attention { rows }, run)))
+                .collect()
+        }
         // Nothing about it is ours to choose.
-        _ => vec![],
+        Archetype::Wgsl { .. } => vec![],
     })
 }
 

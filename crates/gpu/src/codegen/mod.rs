@@ -67,6 +67,8 @@ pub struct Shaping {
     pub max_groups: u32,
     /// How the tile of a contraction by subgroups is cut; by default what a model says.
     pub cut: Option<Cut>,
+    /// How many rows an invocation of attention owns; by default what their width and number say.
+    pub attention_rows: Option<usize>,
     /// How many invocations share a row; by default what its length and their number say.
     pub row_share: Option<u32>,
     /// Whether kernels are short rather than written out, because the driver's compiler is slow.
@@ -94,6 +96,7 @@ impl Shaping {
             subgroups: None,
             max_groups: 65_535,
             cut: None,
+            attention_rows: None,
             row_share: None,
             compact: true,
             int64: false,
@@ -116,6 +119,7 @@ impl Shaping {
             subgroups: None,
             max_groups: 65_535,
             cut: None,
+            attention_rows: None,
             row_share: None,
             compact: false,
             int64: false,

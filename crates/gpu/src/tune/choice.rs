@@ -20,6 +20,11 @@ pub enum Choice {
         /// Invocations that share a row.
         share: u32,
     },
+    /// A pass of attention.
+    Attention {
+        /// Rows that an invocation owns.
+        rows: usize,
+    },
     /// A contraction by subgroups.
     Subgroup(Cut),
     /// A contraction from registers, every invocation for itself.
@@ -42,6 +47,9 @@ impl Choice {
                 .then_some(Shaping { map_workgroup: workgroup, map_lanes: lanes, ..*shaping }),
             Self::Row { share } => {
                 workgroup_fits(share).then_some(Shaping { row_share: Some(share), ..*shaping })
+            }
+            Self::Attention { rows } => {
+                [1, 2, 4, 8].contains(&rows).then_some(Shaping { attention_rows: Some(rows), ..*shaping })
             }
             Self::Subgroup(cut) => {
                 shaping.subgroup.map(|_| Shaping { cut: Some(cut), cooperative: None, ..*shaping })
@@ -113,6 +121,7 @@ mod tests {
             assert_eq!(Choice::Workgroup(nonsense).shape(&hardware, 256), None, "{nonsense:?}");
         }
         assert_eq!(Choice::Row { share: 3 }.shape(&hardware, 256), None);
+        assert_eq!(Choice::Attention { rows: 3 }.shape(&hardware, 256), None);
         let cooperative = Some(Cooperative { size: 16, subgroup: 32, block: None });
         let tensor_cores = Shaping { cooperative, ..hardware };
         assert_eq!(Choice::Cooperative { block: [2, 4] }.shape(&hardware, 256), None);

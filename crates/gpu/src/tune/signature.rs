@@ -27,7 +27,13 @@ pub(crate) fn of(plan: &Plan, kernel: &Kernel) -> Option<String> {
             let read = |id| reads(plan, kernel, id, DEPTH);
             Some(format!("contract {} {equation} {} {} {around}", contraction.spec.dtype, read(a), read(b)))
         }
-        _ => None,
+        Archetype::Attention { node } => {
+            let attention = nodes.node(*node);
+            let read = |&id: &NodeId| reads(plan, kernel, id, DEPTH);
+            let operands: Vec<String> = attention.inputs.iter().map(read).collect();
+            Some(format!("{} {:?} {}", attention.op.name(), attention.op, operands.join(" ")))
+        }
+        Archetype::Wgsl { .. } => None,
     }
 }
 

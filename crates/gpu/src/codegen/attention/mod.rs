@@ -39,13 +39,103 @@ enum Passing {
 }
 
 pub(super) fn write(emitter: &mut Emitter<'_>, node: NodeId, shaping: &Shaping) -> Result<Body, Error> {
+    let (op, shape) = described(emitter, node)?;
+    emitter.widest = 4;
+    Ok(Kernel::new(emitter, op, shape, node, shaping).write(emitter, shaping))
+}
+
+/// How passing rows reach invocations, and how many of those a workgroup has.
+fn passing(shaping: &Shaping) -> (Passing, usize) {
+    match shaping.subgroup {
+        Some(size) => (Passing::Shuffled, size as usize),
+        None if shaping.workgroup_tiles => (Passing::Staged, GPU_LANES),
+        None => (Passing::Direct, shaping.tile.workgroup as usize),
+    }
+}
+
+/// How many rows an invocation may own, and what each costs.
+struct Owning {
+    pass: Pass,
+    passing: Passing,
+    lanes: usize,
+    /// Rows that are owned and that pass by, and how often.
+    owned: usize,
+    passed: usize,
+    count: usize,
+    /// Multiplications for a pair of rows, and numbers of a passing row.
+    multiplications: usize,
+    numbers: usize,
+}
+
+impl Owning {
+    fn new(op: &Attention, shape: &AttentionShape, passing: Passing, lanes: usize) -> Self {
+        let (width, value_width) = (shape.width, shape.value_width);
+        let multiplications = match op.pass {
+            Pass::Forward => width + value_width,
+            Pass::Queries => 2 * width + value_width,
+            Pass::KeysAndValues => 2 * (width + value_width),
+        };
+        let (owned, passed) = match op.pass {
+            Pass::KeysAndValues => (shape.keys, shape.queries),
+            _ => (shape.queries, shape.keys),
+        };
+        let (pass, count, numbers) = (op.pass, shape.count(), width + value_width);
+        Self { pass, passing, lanes, owned, passed, count, multiplications, numbers }
+    }
+
+    fn workgroups(&self, rows: usize) -> usize {
+        self.count * self.owned.div_ceil(self.lanes * rows)
+    }
+
+    /// Whether so many rows are written out in reasonable time, and are there.
+    fn fits(&self, rows: usize) -> bool {
+        rows == 1 || rows * self.multiplications <= WRITTEN_OUT && self.lanes * rows < 2 * self.owned
+    }
+
+    fn rule(&self) -> usize {
+        let mut rows = match self.pass {
+            _ if self.passing == Passing::Staged => 1,
+            // More take the compiler twice as long and run no faster, for every passing row scales all sums.
+            Pass::Forward => 4,
+            _ => 8,
+        };
+        while rows > 1 && (!self.fits(rows) || self.workgroups(rows) < ENOUGH_TASKS) {
+            rows /= 2;
+        }
+        rows
+    }
+
+    /// What all invocations do, on a device that is busy with enough of them.
+    fn run(&self, rows: usize, enough: usize) -> f64 {
+        /// Multiplications that a number of a passing row is worth.
+        const NUMBER: usize = 2;
+        let each = self.passed * (rows * self.multiplications + NUMBER * self.numbers);
+        let busy = (self.workgroups(rows) * self.lanes).max(1);
+        (each * busy) as f64 * enough.max(busy) as f64 / busy as f64
+    }
+}
+
+/// The numbers of rows that an invocation can own, with what a run costs.
+pub(super) fn shares(
+    emitter: &Emitter<'_>,
+    node: NodeId,
+    shaping: &Shaping,
+) -> Result<Vec<(usize, f64)>, Error> {
+    let (op, shape) = described(emitter, node)?;
+    let (passing, lanes) = passing(shaping);
+    let owning = Owning::new(op, &shape, passing, lanes);
+    let possible = [1, 2, 4, 8].into_iter().filter(|&rows| owning.fits(rows));
+    Ok(possible.map(|rows| (rows, owning.run(rows, shaping.enough()))).collect())
+}
+
+/// A pass and its extents.
+fn described<'a>(emitter: &Emitter<'a>, node: NodeId) -> Result<(&'a Attention, AttentionShape), Error> {
     let recording = &emitter.plan.recording;
     let Op::Attention(op) = &recording.node(node).op else {
         return Err(Error::Internal("a kernel of attention without attention".into()));
     };
-    emitter.widest = 4;
-    let kernel = Kernel::new(emitter, op, node, recording.node(node).inputs.clone(), shaping);
-    Ok(kernel.write(emitter, shaping))
+    let [q, k, v] = [0, 1, 2].map(|at| &recording.node(recording.node(node).inputs[at]).spec.shape);
+    Ok((op, AttentionShape::new(q, k, v)))
 }
 
 struct Kernel<'a> {
@@ -85,34 +175,14 @@ impl<'a> Kernel<'a> {
     fn new(
         emitter: &mut Emitter<'_>,
         op: &'a Attention,
+        shape: AttentionShape,
         node: NodeId,
-        inputs: Vec<NodeId>,
         shaping: &Shaping,
     ) -> Self {
-        let [q, k, v] = [0, 1, 2].map(|at| &emitter.plan.recording.node(inputs[at]).spec.shape);
-        let shape = AttentionShape::new(q, k, v);
-        let (passing, lanes) = match shaping.subgroup {
-            Some(size) => (Passing::Shuffled, size as usize),
-            None if shaping.workgroup_tiles => (Passing::Staged, GPU_LANES),
-            None => (Passing::Direct, shaping.tile.workgroup as usize),
-        };
-        let (width, value_width) = (shape.width, shape.value_width);
-        let multiplications = match op.pass {
-            Pass::Forward => width + value_width,
-            Pass::Queries => 2 * width + value_width,
-            Pass::KeysAndValues => 2 * (width + value_width),
-        };
-        let owned = if op.pass == Pass::KeysAndValues { shape.keys } else { shape.queries };
-        let mut rows = match op.pass {
-            _ if passing == Passing::Staged => 1,
-            // More take the compiler twice as long and run no faster, for every passing row scales all sums.
-            Pass::Forward => 4,
-            _ => 8,
-        };
-        let idle = |rows: usize| shape.count() * owned.div_ceil(lanes * rows) < ENOUGH_TASKS;
-        while rows > 1 && (rows * multiplications > WRITTEN_OUT || idle(rows) || lanes * rows >= 2 * owned) {
-            rows /= 2;
-        }
+        let inputs = emitter.plan.recording.node(node).inputs.clone();
+        let (passing, lanes) = passing(shaping);
+        let owning = Owning::new(op, &shape, passing, lanes);
+        let rows = shaping.attention_rows.filter(|&rows| owning.fits(rows)).unwrap_or_else(|| owning.rule());
         let (nothing, lead) = (Index::default(), shape.lead.clone());
         let mut kernel = Self {
             op,

@@ -124,11 +124,10 @@ fn attention(queries: usize, keys: usize) -> Work {
 
 #[test]
 fn candidates_of_attention_compute_the_same() {
-    assert!(check(&attention(70, 70), 0, 1) >= 6);
-    assert!(check(&attention(33, 90), 0, 1) >= 4);
+    assert!(check(&attention(70, 70), 0, 2) >= 3);
     // As on GPUs, where rows wait in workgroup memory.
-    let work = attention(140, 140);
-    for rows in [1, 2, 4, 8] {
+    let work = attention(140, 90);
+    for rows in [2, 8] {
         let shaping = Some(Shaping { attention_rows: Some(rows), ..Shaping::hardware() });
         let gpu = Gpu::with_options(Options { shaping, ..options(Tuning::Off) }).expect("an adapter");
         let compared = conformance::compare(&gpu, &work.recording, &work.environment, &work.outputs);

@@ -142,6 +142,9 @@ fn regions_are_replaced() {
     for line in MATMUL_COOPERATIVE.lines() {
         let Some(region) = line.trim().strip_prefix("//:begin ") else { continue };
         let replaced = replace(MATMUL_COOPERATIVE, region, "// here\n");
-        assert!(replaced.contains("// here\n") && !replaced.contains(&format!(":begin {region}")), "{region}");
+        assert!(
+            replaced.contains("// here\n") && !replaced.contains(&format!(":begin {region}")),
+            "{region}"
+        );
     }
 }

@@ -13,11 +13,14 @@ fn main() {
 }
 
 fn list() -> Result<(), Box<dyn std::error::Error>> {
-    for (number, AdapterInfo { name, backend, kind, driver, features, limits }) in (0..).zip(Gpu::adapters())
-    {
+    for (number, adapter) in Gpu::adapters().into_iter().enumerate() {
+        let AdapterInfo { name, backend, kind, driver, features, limits, subgroups } = adapter;
         println!("{number}: {name}");
         println!("   {kind:?}, through {backend}, driver {driver}");
         println!("   features  {}", features.join(" "));
+        if let Some(sizes) = subgroups {
+            println!("   subgroups of {} to {}", sizes.least, sizes.most);
+        }
         for (limit, value) in limits {
             println!("   {limit:45} {value:>14}");
         }

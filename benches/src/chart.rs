@@ -27,6 +27,16 @@ pub fn write(series: &[Series], path: &Path) -> Result<(), Error> {
     Ok(std::fs::write(path, svg)?)
 }
 
+/// A label of a logarithmic axis: nothing for numbers whose labels would lie upon each other.
+fn tick(value: &f64) -> String {
+    let leading = value / 10f64.powf(value.log10().floor());
+    if [1.0, 2.0, 5.0].iter().any(|shown| (leading - shown).abs() < 1e-6) {
+        format!("{value}")
+    } else {
+        String::new()
+    }
+}
+
 /// One panel. The line of the work is scaled to meet the time at the largest size: where the time runs
 /// above it, the small sizes pay for something else than their work; a steeper time would be a fault.
 fn draw(panel: &DrawingArea<SVGBackend<'_>, Shift>, series: &Series) -> Result<(), Error> {
@@ -50,6 +60,8 @@ fn draw(panel: &DrawingArea<SVGBackend<'_>, Shift>, series: &Series) -> Result<(
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .y_desc("ms")
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
         .label_style(("sans-serif", 14))
         .draw()?;
     for (line, label, color) in [(times, "measured", TIME), (works, series.work, WORK)] {

@@ -102,7 +102,7 @@ pub(crate) struct Inner {
     pipelines: Mutex<HashMap<String, Pipeline>>,
     on_disk: Option<Pipelines>,
     pub(crate) tuning: Found,
-    layouts: Mutex<HashMap<usize, wgpu::BindGroupLayout>>,
+    layouts: Mutex<HashMap<usize, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>>,
     lost: Arc<Mutex<Option<String>>>,
     failed: Arc<Mutex<Option<Error>>>,
 }
@@ -395,8 +395,8 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// The layout of a bind group of storage buffers.
-    fn layout(&self, bindings: usize) -> wgpu::BindGroupLayout {
+    /// The layout of a bind group of storage buffers, and of pipelines that have it.
+    fn layouts(&self, bindings: usize) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
         let mut layouts = lock(&self.inner.layouts);
         let entry = |binding: usize| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
@@ -411,7 +411,14 @@ impl Gpu {
         let create = || {
             let entries: Vec<_> = (0..bindings).map(entry).collect();
             let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries };
-            self.inner.device.create_bind_group_layout(&descriptor)
+            let group = self.inner.device.create_bind_group_layout(&descriptor);
+            let descriptor = wgpu::PipelineLayoutDescriptor {
+                label: None,
+                bind_group_layouts: &[Some(&group)],
+                immediate_size: 0,
+            };
+            let pipeline = self.inner.device.create_pipeline_layout(&descriptor);
+            (group, pipeline)
         };
         layouts.entry(bindings).or_insert_with(create).clone()
     }
@@ -453,12 +460,7 @@ impl Gpu {
         } else {
             trusted(device, descriptor)
         };
-        let layout = self.layout(bindings);
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: None,
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
+        let (layout, pipeline_layout) = self.layouts(bindings);
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some("wgrad kernel"),
             layout: Some(&pipeline_layout),

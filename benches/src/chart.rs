@@ -9,6 +9,7 @@ use crate::Error;
 use crate::growth::Series;
 
 const PANEL: (u32, u32) = (420, 360);
+const COLUMNS: usize = 3;
 const TIME: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 const WORK: RGBColor = RGBColor(0xff, 0x7f, 0x0e);
 
@@ -16,10 +17,11 @@ const WORK: RGBColor = RGBColor(0xff, 0x7f, 0x0e);
 pub fn write(series: &[Series], path: &Path) -> Result<(), Error> {
     let mut svg = String::new();
     {
-        let size = (PANEL.0 * series.len() as u32, PANEL.1);
+        let rows = series.len().div_ceil(COLUMNS);
+        let size = (PANEL.0 * COLUMNS as u32, PANEL.1 * rows as u32);
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         area.fill(&WHITE)?;
-        for (panel, series) in area.split_evenly((1, series.len())).iter().zip(series) {
+        for (panel, series) in area.split_evenly((rows, COLUMNS)).iter().zip(series) {
             draw(panel, series)?;
         }
         area.present()?;
@@ -48,10 +50,7 @@ fn draw(panel: &DrawingArea<SVGBackend<'_>, Shift>, series: &Series) -> Result<(
     let low = all.clone().fold(f64::INFINITY, f64::min) / 1.5;
     let high = all.fold(0.0, f64::max) * 1.5;
     let mut chart = ChartBuilder::on(panel)
-        .caption(
-            format!("{} by {}", if series.work == "nodes" { "compile" } else { "step" }, series.name),
-            ("sans-serif", 20),
-        )
+        .caption(format!("{} by {}", series.timed, series.name), ("sans-serif", 20))
         .margin(12)
         .x_label_area_size(32)
         .y_label_area_size(64)

@@ -68,6 +68,26 @@ fn a_step_of_an_mlp_is_one_submission_and_creates_nothing() {
     assert!(last < 0.5 * first, "{first} fell to {last} only");
 }
 
+/// A layer's weights are updated as soon as their gradient can be computed, so what a step keeps is what its forward pass
+/// has stored, and not every gradient as well until the optimizer's turn.
+#[test]
+fn gradients_do_not_wait_for_the_optimizer() {
+    const LAYERS: usize = 8;
+    let gpu = Gpu::new().expect("the tests need an adapter");
+    let vars = Vars::new();
+    let layers: Vec<Linear> = (0..LAYERS).map(|i| Linear::no_bias(vars.sub(i), 256, 256)).collect();
+    let program = gpu.compile(Mode::Train, |g| {
+        let x = g.input("x", [4096, 256], F32);
+        let loss = layers.iter().fold(x, |x, layer| layer.forward(&x).relu()).square().mean([0, 1]);
+        Adam::new(1e-3).minimize(&loss, &vars);
+        [loss]
+    });
+    let program = program.unwrap();
+    let activations = program.stats().peak_bytes as f64 / (4096 * 256 * 4) as f64;
+    println!("{activations:.2} activations of {LAYERS} layers");
+    assert!(activations < LAYERS as f64 + 3.5, "{activations} activations\n{}", program.explain());
+}
+
 /// Batches in ordinary memory are copied into the same ring.
 #[test]
 fn batches_in_ordinary_memory_cost_no_allocation_either() {

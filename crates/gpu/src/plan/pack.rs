@@ -15,9 +15,9 @@ use super::{Archetype, Kernel, Place, Plan, bytes_of};
 /// small ones are placed side by side, in the state and in the workspace, so that one binding reaches them all.
 pub const SMALL: u64 = 256 << 10;
 
-/// Bytes of the largest tensor of a reduction or contraction that is packed with its equals: larger ones keep
-/// the device busy, and should not wait for each other while their operands take up memory.
-const MODERATE: u64 = 8 << 20;
+/// Bytes of all tensors of the reductions and contractions that share a dispatch: they wait for each other, while their
+/// operands take up memory, and large ones keep the device busy by themselves.
+const TOGETHER: u64 = 16 << 20;
 
 /// Which kernels may share a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +60,7 @@ pub fn pack(
     alone: &HashSet<NodeId>,
 ) -> Vec<usize> {
     let mut group = vec![];
-    let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut groups: HashMap<String, Vec<Group>> = HashMap::new();
     for kernel in 0..fused.kernels.len() {
         group.push(kernel);
         let needed = match fused.kernels[kernel].archetype {
@@ -75,18 +75,38 @@ pub fn pack(
             _ => full_signature(recording, &fused.kernels[kernel], in_place),
         };
         let Some(signature) = signature else { continue };
-        let leaders = groups.entry(signature).or_default();
+        let known = groups.entry(signature).or_default();
+        let bytes = match needed {
+            Packing::All => bytes_of_tensors(recording, &fused.kernels[kernel]),
+            _ => 0,
+        };
         // Kernels that depend on each other cannot share a dispatch.
         let depends = |a: usize, b: usize| fused.ancestors[a].contains(&b) || fused.ancestors[b].contains(&a);
-        match leaders.iter().copied().find(|&leader| !depends(leader, kernel)) {
-            Some(leader) => {
-                group[kernel] = leader;
-                merge(&mut fused.ancestors, leader, kernel);
+        let takes = |group: &&mut Group| group.bytes + bytes <= TOGETHER && !depends(group.leader, kernel);
+        match known.iter_mut().find(takes) {
+            Some(Group { leader, bytes: all }) => {
+                *all += bytes;
+                group[kernel] = *leader;
+                merge(&mut fused.ancestors, *leader, kernel);
             }
-            None => leaders.push(kernel),
+            None => known.push(Group { leader: kernel, bytes }),
         }
     }
     group
+}
+
+/// Kernels that share a dispatch: the first of them, and the bytes of the tensors of all.
+struct Group {
+    leader: usize,
+    bytes: u64,
+}
+
+fn bytes_of_tensors(recording: &Recording, kernel: &Kernel) -> u64 {
+    let bytes = |&id: &NodeId| {
+        let spec = &recording.node(id).spec;
+        bytes_of(spec.dtype, &spec.shape)
+    };
+    kernel.stores.iter().chain(&kernel.loads).map(bytes).sum()
 }
 
 /// What a map computes, if every tensor it touches is touched at the position itself or is one number:
@@ -134,11 +154,8 @@ fn map_signature(
 /// Everything that the text of a kernel follows from, shapes included: equal for kernels that differ only in
 /// where their tensors lie.
 fn full_signature(recording: &Recording, kernel: &Kernel, in_place: &[(NodeId, Arc<str>)]) -> Option<String> {
-    let fits = |id: &NodeId| {
-        let spec = &recording.node(*id).spec;
-        spec.dtype.size() == 4 && bytes_of(spec.dtype, &spec.shape) <= MODERATE
-    };
-    if !kernel.stores.iter().chain(&kernel.loads).all(fits) {
+    let is_word = |id: &NodeId| recording.node(*id).spec.dtype.size() == 4;
+    if !kernel.stores.iter().chain(&kernel.loads).all(is_word) {
         return None;
     }
     let variable = |id: NodeId| match &recording.node(id).op {

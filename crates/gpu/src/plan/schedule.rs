@@ -84,14 +84,23 @@ fn update_in_place(recording: &Recording, fused: &mut Fused, name: &str, node: N
     true
 }
 
-/// Among the groups whose predecessors have run, the one recorded first goes first.
+/// Among the groups whose predecessors have run, the one recorded first goes first, and what it needs before it: an
+/// optimizer counts its steps after all gradients are recorded, and their kernels, which update weights too, should not
+/// wait with their operands until then.
 fn in_order(fused: &Fused, groups: &[usize]) -> (Vec<Kernel>, Vec<Range<usize>>) {
     let members = |leader: usize| (0..groups.len()).filter(move |&kernel| groups[kernel] == leader);
     let rank = |leader: usize| members(leader).filter_map(|k| fused.kernels[k].nodes.first().copied()).max();
-    let mut waiting: BTreeSet<(Option<NodeId>, usize)> = (0..groups.len())
-        .filter(|&kernel| groups[kernel] == kernel)
-        .map(|leader| (rank(leader), leader))
-        .collect();
+    let own: Vec<Option<NodeId>> = (0..groups.len()).map(rank).collect();
+    let mut ranks = own.clone();
+    for (kernel, &leader) in groups.iter().enumerate() {
+        for &ancestor in &fused.ancestors[kernel] {
+            let before = &mut ranks[groups[ancestor]];
+            *before = own[leader].min(*before);
+        }
+    }
+    let leaders = (0..groups.len()).filter(|&kernel| groups[kernel] == kernel);
+    let mut waiting: BTreeSet<(Option<NodeId>, usize)> =
+        leaders.map(|leader| (ranks[leader], leader)).collect();
     let mut done: HashSet<usize> = HashSet::new();
     let (mut kernels, mut steps) = (vec![], vec![]);
     let ready = |done: &HashSet<usize>, leader: usize| {

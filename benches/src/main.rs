@@ -55,6 +55,8 @@ fn steps(start: Instant, model: Model, seconds: f64) -> Result<Report, Error> {
     let step = |wait| work.step(wait).map(drop);
     let mut report = Report::measure(&framework, model, parameters, start, seconds, step)?;
     report.device = Some(device(&gpu, &mut work)?);
+    // Also those that are gone.
+    report.device_bytes = Some(gpu.counters().bytes_allocated);
     Ok(report)
 }
 

@@ -20,6 +20,8 @@ pub struct Report {
     pub steps: Steps,
     /// The most memory the process has had resident, where known.
     pub memory_mib: Option<f64>,
+    /// Bytes of all buffers that the framework holds on a device, where there is one and it says so.
+    pub device_bytes: Option<u64>,
     /// What wgrad knows of its device; peers do not say.
     pub device: Option<Device>,
 }
@@ -63,6 +65,7 @@ impl Report {
             samples: model.samples(),
             steps,
             memory_mib: memory::peak_mib(),
+            device_bytes: None,
             device: None,
         })
     }

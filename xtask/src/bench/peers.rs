@@ -137,7 +137,7 @@ fn ratio(theirs: Option<f64>, ours: Option<f64>) -> Option<f64> {
     Some(theirs? / ours?)
 }
 
-const HEADER: [&str; 8] = [
+const HEADER: [&str; 9] = [
     "framework",
     "first step, cold s",
     "warm s",
@@ -146,6 +146,7 @@ const HEADER: [&str; 8] = [
     "loss every 20",
     "times wgrad's",
     "process MiB, cold / warm",
+    "device MB",
 ];
 
 fn rows(measured: &[Measured]) -> Vec<Vec<String>> {
@@ -161,6 +162,7 @@ fn rows(measured: &[Measured]) -> Vec<Vec<String>> {
             shown(theirs.every_20()),
             shown(ratio(theirs.every_20(), measured[0].every_20())),
             format!("{} / {}", shown(theirs.cold.memory_mib), shown(warm_memory)),
+            shown(theirs.median(|report| report.device_bytes.map(|bytes| bytes as f64 / 1e6))),
         ]
     };
     measured.iter().map(row).collect()

@@ -4,6 +4,7 @@ mod models;
 
 use std::time::Instant;
 
+use burn::cubecl::{self, MemoryScope};
 use burn::module::Module;
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::optim::momentum::MomentumConfig;
@@ -139,8 +140,15 @@ impl Run {
             Ok(())
         };
         let framework = format!("Burn 0.22.1 on {:?}", self.device);
-        Report::measure(&framework, self.model, parameters, self.start, self.seconds, step)
+        let report = Report::measure(&framework, self.model, parameters, self.start, self.seconds, step)?;
+        Ok(Report { device_bytes: Some(reserved_bytes()), ..report })
     }
+}
+
+/// What the pools of the device have reserved.
+fn reserved_bytes() -> u64 {
+    let client = cubecl::Device::Wgpu(Default::default()).client();
+    client.memory_report(MemoryScope::Device).usage().bytes_reserved
 }
 
 fn numbers<const D: usize>(values: &Values, shape: &[usize], device: &Device) -> Tensor<D> {

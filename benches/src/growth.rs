@@ -1,5 +1,5 @@
-//! How the time of a step grows with the sizes of a model, the time to compile with the number of its nodes, and the host's time
-//! for a step with the number of its dispatches.
+//! How the time of a step grows with the sizes of a model, the time to compile with the number of its nodes, and the
+//! host's time for a step with the number of its dispatches.
 
 use std::time::Instant;
 

@@ -42,7 +42,8 @@ pub(crate) enum Bench {
         #[arg(default_value = "")]
         filter: String,
     },
-    /// How the time of a step grows with batch, width, depth and sequence, and compiling with nodes.
+    /// How the time of a step grows with batch, width, depth and sequence, compiling with nodes, and the host's part with
+    /// dispatches.
     Growth {
         /// Where the chart goes.
         #[arg(long, default_value = "growth.svg")]

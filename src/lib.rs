@@ -22,8 +22,8 @@ pub mod prelude {
     pub use wgrad_core::batch::Batch;
     pub use wgrad_core::ops::{CrossEntropy, Reduction, Window};
     pub use wgrad_core::{
-        Array, Axes, CustomOp, DType, DType::*, Element, Graph, Init, Mode, Shape, Tensor, TensorSpec, Var,
-        VarKind, Vars, WgslKernel,
+        Array, AttentionOptions, Axes, CustomOp, DType, DType::*, Element, Graph, Init, Mode, Shape, Tensor,
+        TensorSpec, Var, VarKind, Vars, WgslKernel,
     };
     pub use wgrad_data::{DataError, Dataset, Labelled, Loader, TensorDataset, breast_cancer, digits, mnist};
     pub use wgrad_gpu::{AdapterInfo, AdapterKind, Conformance, Gpu, Outputs, Precision, Program, State};

@@ -128,7 +128,10 @@ fn convolutions() -> Vec<Kernel> {
 }
 
 fn attention() -> Vec<Kernel> {
-    let attend = |x: &[Tensor]| Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], true);
+    let attend = |x: &[Tensor]| {
+        let causal = AttentionOptions::new().causal();
+        Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], &causal)
+    };
     let mut kernels = vec![];
     for (sequence, head) in [(128, 32), (1024, 64)] {
         let shape: &[usize] = &[16, 4, sequence, head];

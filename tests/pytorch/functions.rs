@@ -81,13 +81,14 @@ fn rearrangements() -> Vec<Case> {
 }
 
 fn attention() -> Vec<Case> {
+    let attend = |name, options: fn(&[Tensor]) -> AttentionOptions| {
+        call(name, move |x| Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], &options(&x[3..])))
+    };
     vec![
-        call("scaled_dot_product_attention", |x| {
-            Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], false)
-        }),
-        call("scaled_dot_product_attention/causal", |x| {
-            Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], true)
-        }),
+        attend("scaled_dot_product_attention", |_| AttentionOptions::new()),
+        attend("scaled_dot_product_attention/causal", |_| AttentionOptions::new().causal()),
+        attend("scaled_dot_product_attention/seen", |mask| AttentionOptions::new().hidden(&mask[0].gt(0.0))),
+        attend("scaled_dot_product_attention/bias", |bias| AttentionOptions::new().bias(&bias[0])),
     ]
 }
 

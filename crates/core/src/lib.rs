@@ -29,6 +29,7 @@ pub use error::{Error, Result};
 pub use graph::{Graph, Mode, Node, NodeId, Recording};
 pub use kernel::WgslKernel;
 pub use op::{Op, Primitive};
+pub use ops::AttentionOptions;
 pub use shape::{Axes, Shape, TensorSpec};
 pub use tensor::Tensor;
 pub use vars::{Init, Var, VarKind, Vars};

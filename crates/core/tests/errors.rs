@@ -4,7 +4,9 @@
 use wgrad_core::batch::{BatchError, BatchMemory, HostMemory};
 use wgrad_core::interpret::{Environment, evaluate};
 use wgrad_core::ops::{CrossEntropy, CtcTarget, Reduction, Window};
-use wgrad_core::{Bool, CustomOp, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars, WgslKernel};
+use wgrad_core::{
+    AttentionOptions, Bool, CustomOp, Error, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars, WgslKernel,
+};
 
 /// The one error of a recording that goes wrong.
 #[track_caller]
@@ -61,7 +63,10 @@ fn every_node_of_a_composite_stands_in_the_users_file() {
     let y = y.conv2d(&g.var(&w), None, &Window::new(&[3, 3]).padding(1), 1);
     let y = y.conv2d(&g.var(&w), None, &Window::new(&[3, 3]), 1).max_pool2d(2).avg_pool2d(2).flatten(1);
     let y = Tensor::stack(&[&y, &y.layer_norm(-1, None, None, 1e-5)], 1).prod(1);
-    let y = Tensor::scaled_dot_product_attention(&y, &y, &y, true).gelu().softplus().repeat(&[1, 2]);
+    let y = Tensor::scaled_dot_product_attention(&y, &y, &y, &AttentionOptions::new().causal())
+        .gelu()
+        .softplus()
+        .repeat(&[1, 2]);
     let y = y.split(2, 1)[0].roll(1, 0).tril(0).clamp(-1.0, 1.0);
     let loss =
         y.cross_entropy_with(&g.input("label", [2], U32), &smoothed(0.1)) + y.norm(..) + y.logsumexp(..);
@@ -177,8 +182,17 @@ fn composites_check_their_arguments() {
     says(&refused(|g| labels(g).tril(0)), &["tril", "matrix", "u32[3]"]);
     says(&refused(|g| x(g).clamp(1.0, -1.0)), &["clamp", "1", "-1"]);
     says(&refused(|g| labels(g).global_avg_pool2d()), &["global_avg_pool2d", "u32[3]"]);
-    let attention = refused(|g| Tensor::scaled_dot_product_attention(&x(g), &x(g).t(), &x(g), false));
+    let attend = |x: &Tensor, k: &Tensor, options: AttentionOptions| {
+        Tensor::scaled_dot_product_attention(x, k, x, &options)
+    };
+    let attention = refused(|g| attend(&x(g), &x(g).t(), AttentionOptions::new()));
     says(&attention, &["scaled_dot_product_attention", "[3, 5]", "[5, 3]"]);
+    let hidden = refused(|g| attend(&x(g), &x(g), AttentionOptions::new().hidden(&x(g))));
+    says(&hidden, &["scaled_dot_product_attention", "hidden", "f32[3, 5]", "bool[3, 3]"]);
+    let bias = refused(|g| attend(&x(g), &x(g), AttentionOptions::new().bias(&x(g))));
+    says(&bias, &["scaled_dot_product_attention", "added", "f32[3, 5]", "f32[3, 3]"]);
+    let dropout = refused(|g| attend(&x(g), &x(g), AttentionOptions::new().dropout(1.5)));
+    says(&dropout, &["scaled_dot_product_attention", "dropout", "1.5"]);
 }
 
 #[test]

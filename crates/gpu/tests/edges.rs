@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use wgrad_core::batch::Batch;
-use wgrad_core::{Bool, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
+use wgrad_core::{AttentionOptions, Bool, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
 use wgrad_gpu::Gpu;
 
 static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("the tests need an adapter"));
@@ -292,5 +292,47 @@ fn no_variable_is_named_like_a_type() {
         let mut state = GPU.init(&Vars::new(), 0).unwrap();
         let found = program.unwrap().run(&mut state, batch).unwrap().get(0).unwrap().data;
         assert_eq!(found, [0, 4, 9].map(sum));
+    }
+}
+
+/// What −∞ is added to is hidden, as it is in PyTorch, and a query that sees nothing has a result and gradients of 0.
+#[test]
+fn attention_under_masks_of_infinity() {
+    const T: usize = 16;
+    let hides = |at: usize| at / T == 3 || (at * 7) % 5 == 2;
+    let program = GPU.compile(Mode::Train, |g| {
+        let [q, k, v] = ["q", "k", "v"].map(|name| g.input(name, [T, 8], F32));
+        let masks = [
+            AttentionOptions::new().bias(&g.input("bias", [T, T], F32)),
+            AttentionOptions::new().hidden(&g.input("hidden", [T, T], U32).gt(0.0)),
+        ];
+        let results = masks.map(|mask| {
+            let result = Tensor::scaled_dot_product_attention(&q, &k, &v, &mask);
+            let gradients = result.square().sum(..).gradients(&[&q, &k, &v]);
+            std::iter::once(result).chain(gradients).collect::<Vec<_>>()
+        });
+        results.concat()
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&Vars::new(), 0).unwrap();
+    let values = |seed: usize| (0..T * 8).map(|i| ((i * seed) % 17) as f32 / 8.0 - 1.0).collect::<Vec<f32>>();
+    let bias: Vec<f32> = (0..T * T).map(|at| if hides(at) { f32::NEG_INFINITY } else { 0.0 }).collect();
+    let hidden: Vec<u32> = (0..T * T).map(|at| hides(at).into()).collect();
+    let batch = Batch::new().with("q", [T, 8], &values(3)).with("k", [T, 8], &values(5)).with(
+        "v",
+        [T, 8],
+        &values(7),
+    );
+    let batch = batch.with("bias", [T, T], &bias).with("hidden", [T, T], &hidden);
+    let outputs = program.run(&mut state, batch).unwrap();
+    for part in 0..4 {
+        let [infinite, hidden] = [part, part + 4].map(|part| outputs.get(part).unwrap());
+        for (a, b) in infinite.data.iter().zip(&hidden.data) {
+            assert!((a - b).abs() < 1e-6, "{part}: {a} and {b}");
+        }
+        if part < 2 {
+            assert_eq!(infinite.data[3 * 8..4 * 8], [0.0; 8]);
+        }
+        assert!(infinite.data.iter().any(|x| x.abs() > 0.01), "{part}: {:?}", infinite.data);
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use wgrad_core::interpret::Environment;
 use wgrad_core::ops::Window;
-use wgrad_core::{Array, F32, Graph, Mode, NodeId, Recording, Tensor};
+use wgrad_core::{Array, AttentionOptions, F32, Graph, Mode, NodeId, Recording, Tensor};
 use wgrad_gpu::{
     Choice, Cut, DiskCache, Error, Gpu, Options, Program, Shaping, Tile, Tuner, Tuning, TuningDatabase,
     TuningError, WorkgroupTile, conformance,
@@ -115,7 +115,9 @@ fn random_candidates_compute_the_same() {
 /// Attention with its gradients.
 fn attention(queries: usize, keys: usize) -> Work {
     work(&[&[2, queries, 16], &[2, keys, 16], &[2, keys, 8], &[2, queries, 8]], |x| {
-        let result = Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], queries == keys);
+        let options = AttentionOptions::new();
+        let options = if queries == keys { options.causal() } else { options.dropout(0.1) };
+        let result = Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], &options);
         let mut all = result.pull_back(&x[3], &[&x[0], &x[1], &x[2]]);
         all.push(result);
         all

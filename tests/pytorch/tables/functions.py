@@ -65,13 +65,18 @@ def rearrangements():
 
 
 def attention():
-    def attend(q, k, v, causal=False):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    def attend(q, k, v, bias=None, causal=False):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)
 
-    q, kv = x(2, 2, 4, 3), x(2, 2, 4, 3)
+    def seen(q, k, v, mask):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask <= 0)
+
+    q, kv, wide = x(2, 2, 4, 3), x(2, 2, 4, 3), x(2, 2, 9, 4)
     return [
         ("scaled_dot_product_attention", attend, q, x(2, 2, 5, 3), x(2, 2, 5, 3)),
         ("scaled_dot_product_attention/causal", lambda *qkv: attend(*qkv, causal=True), q, kv, kv),
+        ("scaled_dot_product_attention/seen", seen, wide, wide, wide, target(2, 1, 9, 9)),
+        ("scaled_dot_product_attention/bias", attend, wide, wide, wide, x(9, 9)),
     ]
 
 

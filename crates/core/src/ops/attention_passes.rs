@@ -8,14 +8,20 @@ use crate::{Array, DType, Shape, Tensor, TensorSpec};
 
 /// One pass over all scores. Operands are q \[…, T, D\], k \[…, S, D\] and v \[…, S, E\]; for the gradients then the
 /// logarithms of the sums of exponentials of the scores \[…, T\], the sums of the products of result and
-/// cotangent \[…, T\], and the cotangent \[…, T, E\].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// cotangent \[…, T\], and the cotangent \[…, T, E\]. Behind them stand what is added to the scores and what the weights are
+/// multiplied by, \[…, T, S\] both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attention {
     /// What it computes.
     pub pass: Pass,
     /// Whether position t sees only the positions s ≤ t.
     pub causal: bool,
+    /// Whether something is added to the scores.
+    pub biased: bool,
+    /// Whether weights are multiplied by something.
+    pub dropped: bool,
 }
+
 
 /// What a pass computes: a flat tensor of its parts, one behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,14 +81,50 @@ impl AttentionShape {
         self.lead.iter().product()
     }
 
-    /// Pairs of a query and a key that it sees.
-    fn pairs(&self, causal: bool) -> usize {
+    /// The number of pairs of a query and a key that it sees.
+    fn seen(&self, causal: bool) -> usize {
         let of_query = |t: usize| if causal { self.keys.min(t + 1) } else { self.keys };
         self.count() * (0..self.queries).map(of_query).sum::<usize>()
     }
 }
 
 impl Attention {
+    /// What a score becomes where it is hidden: so low that nothing is left of it, yet not as low as the future of causal
+    /// attention.
+    pub(crate) fn hidden_score(dtype: DType) -> f64 {
+        dtype.lowest() / 4.0
+    }
+
+    /// A query none of whose scores reaches this sees nothing.
+    pub fn blind_below(dtype: DType) -> f64 {
+        dtype.lowest() / 16.0
+    }
+
+    /// The number of operands that every such pass has.
+    fn common(self) -> usize {
+        if self.pass == Pass::Forward { 3 } else { 6 }
+    }
+
+    /// The number of operands.
+    pub fn operands(self) -> usize {
+        self.common() + usize::from(self.biased) + usize::from(self.dropped)
+    }
+
+    /// Which operand is added to the scores.
+    pub fn bias(self) -> Option<usize> {
+        self.biased.then(|| self.common())
+    }
+
+    /// Which operand the weights are multiplied by.
+    pub fn factor(self) -> Option<usize> {
+        self.dropped.then(|| self.operands() - 1)
+    }
+
+    /// Whether an operand has a number for each pair of a query and a key.
+    pub fn is_of_pairs(self, operand: usize) -> bool {
+        operand >= self.common()
+    }
+
     /// The extents, given the operands' shapes.
     pub fn shape(&self, inputs: &[&TensorSpec]) -> AttentionShape {
         AttentionShape::new(&inputs[0].shape, &inputs[1].shape, &inputs[2].shape)
@@ -126,35 +168,50 @@ fn add_scaled(sum: &mut [f64], factor: f64, row: &[f64]) {
 }
 
 impl Attention {
+    /// What a query meets its keys with: their numbers, scores and what their weights are multiplied by.
+    fn pairs(&self, inputs: &[&Array], shape: &AttentionShape, n: usize, t: usize) -> Vec<(usize, f64, f64)> {
+        let (q, k) = (inputs[0], inputs[1]);
+        let scale = shape.scale(q.spec.dtype);
+        let beside = |operand: Option<usize>, s: usize| {
+            Some(inputs[operand?].data[(n * shape.queries + t) * shape.keys + s])
+        };
+        let pair = |s: usize| {
+            let score = dot(row(q, n, t), row(k, n, s)) * scale;
+            let bias = beside(self.bias(), s).unwrap_or(0.0);
+            (s, score + bias, beside(self.factor(), s).unwrap_or(1.0))
+        };
+        let seen = if self.causal { shape.keys.min(t + 1) } else { shape.keys };
+        (0..seen).map(pair).collect()
+    }
+
     /// The result and the logarithms of the sums, for all queries of one position along the axes in front.
     fn forward(&self, inputs: &[&Array], n: usize, shape: &AttentionShape, result: &mut [f64]) {
-        let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
-        let (scale, sums) = (shape.scale(q.spec.dtype), self.starts(shape)[1]);
+        let (v, sums) = (inputs[2], self.starts(shape)[1]);
         for t in 0..shape.queries {
-            let seen = if self.causal { shape.keys.min(t + 1) } else { shape.keys };
-            let scores: Vec<f64> = (0..seen).map(|s| dot(row(q, n, t), row(k, n, s)) * scale).collect();
-            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
-            let sum: f64 = weights.iter().sum();
-            let at = n * shape.queries + t;
+            let (at, pairs) = (n * shape.queries + t, self.pairs(inputs, shape, n, t));
+            let largest = pairs.iter().map(|pair| pair.1).fold(f64::NEG_INFINITY, f64::max);
+            if self.biased && largest < Self::blind_below(v.spec.dtype) {
+                continue;
+            }
+            let sum: f64 = pairs.iter().map(|pair| (pair.1 - largest).exp()).sum();
             result[sums + at] = largest + sum.ln();
             let own = &mut result[at * shape.value_width..][..shape.value_width];
-            weights.iter().enumerate().for_each(|(s, weight)| add_scaled(own, weight / sum, row(v, n, s)));
+            for (s, score, factor) in pairs {
+                add_scaled(own, (score - largest).exp() / sum * factor, row(v, n, s));
+            }
         }
     }
 
     /// What every pair of a query and a key that it sees adds to the gradients.
     fn backward(&self, inputs: &[&Array], n: usize, shape: &AttentionShape, result: &mut [f64]) {
-        let [q, k, v, sums, products, cotangent] = inputs[..] else { return };
+        let [q, k, v, sums, products, cotangent, ..] = inputs[..] else { return };
         let scale = shape.scale(q.spec.dtype);
         let values = self.starts(shape)[1];
         for t in 0..shape.queries {
             let at = n * shape.queries + t;
-            let seen = if self.causal { shape.keys.min(t + 1) } else { shape.keys };
-            for s in 0..seen {
-                let score = dot(row(q, n, t), row(k, n, s)) * scale;
+            for (s, score, factor) in self.pairs(inputs, shape, n, t) {
                 let weight = (score - sums.data[at]).exp();
-                let slope = dot(row(cotangent, n, t), row(v, n, s)) - products.data[at];
+                let slope = dot(row(cotangent, n, t), row(v, n, s)) * factor - products.data[at];
                 let slope = weight * slope * scale;
                 let key = n * shape.keys + s;
                 if self.pass == Pass::Queries {
@@ -163,7 +220,7 @@ impl Attention {
                 }
                 add_scaled(&mut result[key * shape.width..][..shape.width], slope, row(q, n, t));
                 let own = &mut result[values + key * shape.value_width..][..shape.value_width];
-                add_scaled(own, weight, row(cotangent, n, t));
+                add_scaled(own, weight * factor, row(cotangent, n, t));
             }
         }
     }
@@ -179,7 +236,7 @@ impl Primitive for Attention {
     }
 
     fn infer(&self, inputs: &[&TensorSpec]) -> Result<TensorSpec, String> {
-        let wanted = if self.pass == Pass::Forward { 3 } else { 6 };
+        let wanted = self.operands();
         let ranks =
             inputs.iter().take(3).all(|x| x.shape.rank() >= 2 && x.shape.rank() == inputs[0].shape.rank());
         if inputs.len() != wanted || !ranks {
@@ -216,7 +273,7 @@ impl Primitive for Attention {
             Pass::Queries => 4 * width + 2 * value_width,
             Pass::KeysAndValues => 4 * width + 4 * value_width,
         };
-        (shape.pairs(self.causal) * per_pair) as u64
+        (shape.seen(self.causal) * per_pair) as u64
     }
 }
 

@@ -24,7 +24,7 @@ operations! {
     adaptive_pool;
     any;
     argmax: ArgMax;
-    attention;
+    attention: AttentionOptions;
     attention_passes: Attention, AttentionPart, AttentionShape, Pass;
     batch_norm;
     bce: Bce;

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use wgrad_core::ops::{
-    AttentionPart, Contract, Detach, Offer, Pad, Pass, Reduce, ReduceKind, ScatterAdd, Unslide, Wgsl,
+    AttentionPart, Contract, Detach, Offer, Pad, Reduce, ReduceKind, ScatterAdd, Unslide, Wgsl,
 };
 use wgrad_core::{DType, Graph, Node, NodeId, Op, Recording, Shape, Tensor, TensorSpec};
 
@@ -21,6 +21,8 @@ const LONGEST: usize = 16 * 1024;
 const ENOUGH_RESULTS: usize = 4096;
 /// The widest rows of queries, keys and values that an invocation holds in registers.
 const WIDEST_ATTENTION: usize = 128;
+/// Fewer queries leave most invocations of a pass without one, and have a small matrix of scores.
+const FEWEST_QUERIES: usize = 8;
 /// Running sums are computed directly over blocks of this many elements.
 const SCAN_BLOCK: usize = 32;
 
@@ -145,19 +147,18 @@ fn own_kernel(recording: &Recording, node: &Node, renamed: &[Tensor], kernel: &W
 /// A part of a pass of attention, where the device has a kernel for it: one with rows of whole vectors, short
 /// enough for registers. The definition comes first, then the operands.
 fn attention(inputs: &[&Tensor], part: &AttentionPart) -> Option<Tensor> {
-    let operands = if part.attention.pass == Pass::Forward { &inputs[1..4] } else { &inputs[1..] };
+    let operands = &inputs[1..];
     let specs: Vec<TensorSpec> = operands.iter().map(|operand| operand.spec()).collect();
     let shape = part.attention.shape(&specs.iter().collect::<Vec<_>>());
     let fits = |width: usize| width.is_multiple_of(4) && (4..=WIDEST_ATTENTION).contains(&width);
-    let few = |rows: usize| (1..=ITERATIONS).contains(&rows);
     let suits = specs.iter().all(|spec| spec.dtype == DType::F32)
         && fits(shape.width)
         && fits(shape.value_width)
-        && few(shape.keys)
-        && few(shape.queries)
+        && (1..=ITERATIONS).contains(&shape.keys)
+        && (FEWEST_QUERIES..=ITERATIONS).contains(&shape.queries)
         && shape.count() > 0;
     suits.then(|| {
-        let whole = inputs[0].graph().record(part.attention.clone(), operands);
+        let whole = inputs[0].graph().record(part.attention, operands);
         part.attention.part(&whole, part.part, &shape, &inputs[0].shape())
     })
 }

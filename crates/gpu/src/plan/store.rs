@@ -136,19 +136,24 @@ pub(super) fn choose_stored(
     let mut uses = vec![0u32; count];
     let mut replicated = vec![false; count];
     let (mut contracted, mut attended) = (vec![false; count], vec![false; count]);
+    // What attention adds or drops would be as large as the scores that it does not store.
+    let mut of_pairs = vec![false; count];
     for node in recording.nodes.iter().filter(|node| !is_reading(recording, node)) {
         let iterated = match &node.op {
             Op::Reduce(_) => recording.node(node.inputs[0]).spec.shape.numel(),
             _ => node.spec.shape.numel(),
         };
-        for &input in &node.inputs {
+        for (operand, &input) in node.inputs.iter().enumerate() {
             let source = peel(recording, input);
             uses[source.index()] += 1;
             let widened =
                 recording.node(input).spec.shape.numel() > recording.node(source).spec.shape.numel();
             replicated[source.index()] |= widened || iterated > recording.node(source).spec.shape.numel();
             contracted[source.index()] |= matches!(node.op, Op::Contract(_));
-            attended[source.index()] |= matches!(node.op, Op::Attention(_));
+            if let Op::Attention(op) = &node.op {
+                attended[source.index()] |= !op.is_of_pairs(operand);
+                of_pairs[source.index()] |= op.is_of_pairs(operand) && !widened;
+            }
         }
     }
     // A root that is a view needs its source once more.
@@ -167,7 +172,7 @@ pub(super) fn choose_stored(
         if matches!(node.op, Op::Expand(_)) && wide(node.inputs[0]) {
             inlined[index] = inlined[index].min(1 + inlined[index] / SHARED);
         }
-        let heavy = inlined[index] >= RECOMPUTE;
+        let heavy = inlined[index] >= RECOMPUTE && !of_pairs[index];
         let follows_from_one = |index: usize| {
             let numel = node.spec.shape.numel();
             let as_large = |read: &&NodeId| recording.node(**read).spec.shape.numel() >= numel;

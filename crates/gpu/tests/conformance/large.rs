@@ -4,7 +4,7 @@
 use wgrad_core::case::{Fill, Operand, fill};
 use wgrad_core::interpret::Environment;
 use wgrad_core::ops::Window;
-use wgrad_core::{F32, Graph, Mode, Tensor, TensorSpec};
+use wgrad_core::{AttentionOptions, F32, Graph, Mode, Tensor, TensorSpec, U32};
 
 use crate::compare::{DEVICES, compare};
 
@@ -96,8 +96,19 @@ fn operands_are_computed_as_they_are_read() {
 
 #[test]
 fn attention_where_lanes_own_many_rows() {
-    let attention =
-        |causal| move |x: &[Tensor]| Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], causal);
-    check("causal", &[&[8, 72, 16], &[8, 72, 16], &[8, 72, 16]], attention(true));
-    check("wide", &[&[16, 40, 32], &[16, 56, 32], &[16, 56, 16]], attention(false));
+    let attention = |options: AttentionOptions| {
+        move |x: &[Tensor]| Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], &options)
+    };
+    let own = AttentionOptions::new;
+    check("causal", &[&[8, 72, 16], &[8, 72, 16], &[8, 72, 16]], attention(own().causal()));
+    check("wide", &[&[16, 40, 32], &[16, 56, 32], &[16, 56, 16]], attention(own()));
+    check("dropout", &[&[4, 40, 8], &[4, 44, 8], &[4, 44, 8]], attention(own().dropout(0.2)));
+    let padded = |x: &[Tensor]| {
+        let graph = x[0].graph();
+        let lengths = graph.iota([2, 1, 1, 1], 0, U32) * 20.0 + 15.0;
+        let padding = graph.iota([2, 1, 1, 40], 3, U32).ge(&lengths);
+        let options = AttentionOptions::new().causal().hidden(&padding);
+        Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], &options)
+    };
+    check("padding", &[&[2, 2, 40, 8], &[2, 2, 40, 8], &[2, 2, 40, 8]], padded);
 }

@@ -1,9 +1,9 @@
 //! What a query may not see.
 
-use wgrad_core::{DType, Tensor};
+use wgrad_core::{AttentionOptions, DType, Tensor};
 
-/// Which keys are hidden from which queries, in the sense of PyTorch's `MultiheadAttention`: true hides. Where
-/// everything is hidden from a query, it sees the mean of all values (in PyTorch, NaN).
+/// Which keys are hidden from which queries, in the sense of PyTorch's `MultiheadAttention`: true hides. A query from
+/// which everything is hidden has the result 0, as in PyTorch's `scaled_dot_product_attention` since 2.5.
 ///
 /// ```
 /// use wgrad_core::{F32, Graph, Mode, U32, Vars};
@@ -52,57 +52,41 @@ impl AttentionMask {
         Self { causal: self.causal || causal, ..self.clone() }
     }
 
-    pub(crate) fn is_causal(&self) -> bool {
-        self.causal
-    }
-
-    pub(crate) fn is_causal_alone(&self) -> bool {
-        self.key_padding.is_none() && self.pairs.is_none()
-    }
-
-    /// Scores \[N, heads, T, S\] with what is hidden far below the rest.
+    /// What the mask says to queries \[N, heads, T, D\] and keys \[N, heads, S, D\].
     #[track_caller]
-    pub(crate) fn apply(&self, scores: &Tensor) -> Tensor {
-        let (graph, shape) = (scores.graph(), scores.shape());
-        if !scores.is_valid() {
-            return scores.clone();
+    pub(crate) fn options(&self, q: &Tensor, k: &Tensor) -> Result<AttentionOptions, Tensor> {
+        if let Some(invalid) = [q, k].into_iter().find(|x| !x.is_valid()) {
+            return Err(invalid.clone());
         }
-        let mut scores = scores.clone();
+        let ([n, heads, t], s) = ([0, 1, 2].map(|axis| q.shape()[axis]), k.shape()[2]);
+        let mut options = AttentionOptions::new();
         if self.causal {
-            let (row, column) =
-                (graph.iota(&shape[2..], 0, DType::U32), graph.iota(&shape[2..], 1, DType::U32));
-            scores = hide(&scores, &column.gt(row));
+            options = options.causal();
         }
+        let mut hidden: Option<Tensor> = None;
         if let Some(padding) = &self.key_padding {
-            if *padding.shape() != [shape[0], shape[3]] || padding.dtype() != DType::Bool {
-                let message = format!("a key padding mask is bool [{}, {}]", shape[0], shape[3]);
-                return padding.fail("attention", format!("{message}, got {}", padding.spec()));
+            if *padding.shape() != [n, s] || padding.dtype() != DType::Bool {
+                let message = format!("a key padding mask is bool [{n}, {s}], got {}", padding.spec());
+                return Err(padding.fail("attention", message));
             }
-            scores = hide(&scores, &padding.reshape([shape[0], 1, 1, shape[3]]));
+            hidden = Some(padding.reshape([n, 1, 1, s]));
         }
-        match &self.pairs {
-            Some(pairs) => hide_pairs(&scores, pairs),
-            None => scores,
+        if let Some(pairs) = &self.pairs {
+            let per_head = *pairs.shape() == [n * heads, t, s];
+            let dtype = pairs.dtype();
+            if !(per_head || *pairs.shape() == [t, s]) || !(dtype == DType::Bool || dtype == q.dtype()) {
+                let message = format!("a mask is bool or float, [{t}, {s}] or [{}, {t}, {s}]", n * heads);
+                return Err(pairs.fail("attention", format!("{message}, got {}", pairs.spec())));
+            }
+            let pairs = if per_head { pairs.reshape([n, heads, t, s]) } else { pairs.clone() };
+            match dtype {
+                DType::Bool => hidden = Some(hidden.map_or(pairs.clone(), |hidden| hidden.or(&pairs))),
+                _ => options = options.bias(&pairs),
+            }
         }
+        Ok(match hidden {
+            Some(hidden) => options.hidden(&hidden),
+            None => options,
+        })
     }
-}
-
-#[track_caller]
-fn hide_pairs(scores: &Tensor, pairs: &Tensor) -> Tensor {
-    let (shape, given) = (scores.shape(), pairs.shape());
-    let per_head = *given == [shape[0] * shape[1], shape[2], shape[3]];
-    let dtype = pairs.dtype();
-    if !(per_head || given[..] == shape[2..]) || !(dtype == DType::Bool || dtype == scores.dtype()) {
-        let (t, s) = (shape[2], shape[3]);
-        let message = format!("a mask is bool or float, [{t}, {s}] or [{}, {t}, {s}]", shape[0] * shape[1]);
-        return pairs.fail("attention", format!("{message}, got {}", pairs.spec()));
-    }
-    let pairs = if per_head { pairs.reshape(&shape) } else { pairs.clone() };
-    if dtype == DType::Bool { hide(scores, &pairs) } else { scores + pairs }
-}
-
-/// Far below any score, yet far enough from overflow that subtracting the maximum is safe.
-#[track_caller]
-fn hide(scores: &Tensor, hidden: &Tensor) -> Tensor {
-    scores.masked_fill(hidden, scores.dtype().lowest() / 2.0)
 }

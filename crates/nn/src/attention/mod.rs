@@ -12,21 +12,16 @@ pub use multi_head::{MultiHeadAttention, MultiHeadAttentionConfig};
 pub use rotary::RotaryEmbedding;
 pub use sinusoidal::SinusoidalPositions;
 
-use wgrad_core::{Mode, Tensor};
-
-use crate::{Dropout, Module};
+use wgrad_core::Tensor;
 
 /// softmax(q·kᵀ/√d)·v for q \[N, heads, T, D\], k \[N, heads, S, D\] and v \[N, heads, S, E\]; hidden scores
 /// take no part, and attention weights are dropped with probability `dropout`.
 #[track_caller]
 pub(crate) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &AttentionMask, dropout: f64) -> Tensor {
-    let drops = dropout != 0.0 && q.mode() == Mode::Train;
-    if !drops && mask.is_causal_alone() {
-        return Tensor::scaled_dot_product_attention(q, k, v, mask.is_causal());
+    match mask.options(q, k) {
+        Ok(options) => Tensor::scaled_dot_product_attention(q, k, v, &options.dropout(dropout)),
+        Err(invalid) => invalid,
     }
-    let scores = q.einsum(k, "nhtd,nhsd->nhts") * (1.0 / (q.dim(-1) as f64).sqrt());
-    let weights = mask.apply(&scores).softmax(-1);
-    Dropout::new(dropout).forward(&weights).einsum(v, "nhts,nhse->nhte")
 }
 
 /// \[N, T, heads · D\] to \[N, heads, T, D\].

@@ -164,7 +164,7 @@ struct Row {
 /// A passing row.
 struct Passed {
     /// Its position.
-    position: String,
+    position: Index,
     /// Of each operand the vectors of four.
     vectors: Vec<Vec<String>>,
     /// The numbers that belong to it.

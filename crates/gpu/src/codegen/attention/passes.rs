@@ -1,6 +1,7 @@
 //! The three passes of attention: the result, the gradient of the queries, and those of the keys and values.
 
 use wgrad_core::DType;
+use wgrad_core::ops::Attention;
 
 use super::{Kernel, LOWEST, Passed, Passing, Row, SLACK};
 use crate::codegen::emit::Emitter;
@@ -21,6 +22,7 @@ impl Kernel<'_> {
             let scores = self.scores(emitter, rows, &queries, key);
             for (row, score) in scores.iter().enumerate() {
                 let (m, l, sums) = (&largest[row], &totals[row], &sums[row]);
+                let factor = self.factor(emitter, &rows[row], key);
                 if let Some(seen) = self.seen(emitter, &rows[row], key) {
                     emitter.line(&format!("{score} = select({LOWEST}, {score}, {seen});"));
                 }
@@ -33,27 +35,38 @@ impl Kernel<'_> {
                     ));
                     emitter.line(&format!("let {weight} = wg_exp({score} - {m});"));
                     emitter.line(&format!("{l} += {weight};"));
-                    self.add_scaled(emitter, sums, &weight, &key.vectors[1]);
+                    self.add_scaled(emitter, sums, &times(&weight, &factor), &key.vectors[1]);
                     continue;
                 }
-                let (larger, factor) = (emitter.name("m"), emitter.name("c"));
+                let (larger, scale) = (emitter.name("m"), emitter.name("c"));
                 emitter.line(&format!("let {larger} = max({m}, {score});"));
-                emitter.line(&format!("let {factor} = wg_exp({m} - {larger});"));
+                emitter.line(&format!("let {scale} = wg_exp({m} - {larger});"));
                 emitter.line(&format!("let {weight} = wg_exp({score} - {larger});"));
                 emitter.line(&format!("{m} = {larger};"));
-                emitter.line(&format!("{l} = fma({l}, {factor}, {weight});"));
+                emitter.line(&format!("{l} = fma({l}, {scale}, {weight});"));
+                let weight = times(&weight, &factor);
                 for (sum, vector) in sums.iter().zip(&key.vectors[1]) {
-                    emitter.line(&format!("{sum} = fma(vec4<f32>({weight}), {vector}, {sum} * {factor});"));
+                    emitter.line(&format!("{sum} = fma(vec4<f32>({weight}), {vector}, {sum} * {scale});"));
                 }
             }
         });
         let starts = self.op.starts(&self.shape);
-        for (sums, l) in sums.iter().zip(&totals) {
-            sums.iter().for_each(|sum| emitter.line(&format!("{sum} = {sum} / {l};")));
+        let mut logarithms = vec![];
+        for (sums, (m, l)) in sums.iter().zip(largest.iter().zip(&totals)) {
+            let (mut scale, mut logarithm) = (format!("1f / {l}"), format!("{m} + wg_log({l})"));
+            if self.op.biased {
+                let sees =
+                    format!("{m} >= {}", emitter.literal(Attention::blind_below(DType::F32), DType::F32));
+                [scale, logarithm] = [scale, logarithm].map(|text| format!("select(0f, {text}, {sees})"));
+            }
+            let name = emitter.name("c");
+            emitter.line(&format!("let {name} = {scale};"));
+            sums.iter().for_each(|sum| emitter.line(&format!("{sum} *= {name};")));
+            logarithms.push(format!("({logarithm})"));
         }
         self.store_rows(emitter, rows, lane, &[(starts[0], &sums)]);
-        for (row, (m, l)) in rows.iter().zip(largest.iter().zip(&totals)) {
-            self.store_number(emitter, row, starts[1], format!("({m} + wg_log({l}))"));
+        for (row, logarithm) in rows.iter().zip(logarithms) {
+            self.store_number(emitter, row, starts[1], logarithm);
         }
         globals
     }
@@ -71,7 +84,8 @@ impl Kernel<'_> {
             let of_weights = dots(emitter, &cotangents, &key.vectors[1]);
             for row in 0..rows.len() {
                 let weight = self.weight(emitter, &rows[row], &scores[row], &sums[row], key);
-                let slope = self.slope(emitter, &weight, &of_weights[row], &products[row]);
+                let factor = self.factor(emitter, &rows[row], key);
+                let slope = self.slope(emitter, &weight, &times(&of_weights[row], &factor), &products[row]);
                 self.add_scaled(emitter, &gradients[row], &slope, &key.vectors[0]);
             }
         });
@@ -89,8 +103,10 @@ impl Kernel<'_> {
             let of_weights = dots(emitter, &values, &query.vectors[1]);
             for row in 0..rows.len() {
                 let weight = self.weight(emitter, &rows[row], &scores[row], &query.numbers[0], query);
-                self.add_scaled(emitter, &of_values[row], &weight, &query.vectors[1]);
-                let slope = self.slope(emitter, &weight, &of_weights[row], &query.numbers[1]);
+                let factor = self.factor(emitter, &rows[row], query);
+                self.add_scaled(emitter, &of_values[row], &times(&weight, &factor), &query.vectors[1]);
+                let of_weight = times(&of_weights[row], &factor);
+                let slope = self.slope(emitter, &weight, &of_weight, &query.numbers[1]);
                 self.add_scaled(emitter, &of_keys[row], &slope, &query.vectors[0]);
             }
         });
@@ -122,13 +138,30 @@ impl Kernel<'_> {
     ) -> Vec<String> {
         let products = dots(emitter, own, &passed.vectors[0]);
         let scale = self.scale(emitter);
-        let scaled = |product: &String| {
+        let scaled = |(product, row): (&String, &Row)| {
+            let bias = self.op.bias().map(|operand| self.of_pair(emitter, operand, row, passed));
+            let bias = bias.map_or(String::new(), |bias| format!(" + {bias}"));
             let name = emitter.name("x");
-            emitter.line(&format!("var {name} = {product} * {scale};"));
+            emitter.line(&format!("var {name} = {product} * {scale}{bias};"));
             name
         };
-        debug_assert_eq!(products.len(), rows.len());
-        products.iter().map(scaled).collect()
+        products.iter().zip(rows).map(scaled).collect()
+    }
+
+    /// What the weight of a pair is multiplied by, if anything.
+    fn factor(&self, emitter: &mut Emitter<'_>, row: &Row, passed: &Passed) -> Option<String> {
+        self.op.factor().map(|operand| self.of_pair(emitter, operand, row, passed))
+    }
+
+    /// The number that an operand has for an owned row and a passing one.
+    fn of_pair(&self, emitter: &mut Emitter<'_>, operand: usize, row: &Row, passed: &Passed) -> String {
+        let mut index = self.lead.clone();
+        index.extend([row.position.clone(), passed.position.clone()]);
+        if self.owns_keys() {
+            let last = index.len() - 1;
+            index.swap(last - 1, last);
+        }
+        emitter.value(self.inputs[operand], &index).text
     }
 
     fn scale(&self, emitter: &mut Emitter<'_>) -> String {
@@ -138,11 +171,8 @@ impl Kernel<'_> {
     /// The condition under which a query sees a key, if it does not always.
     fn seen(&self, emitter: &mut Emitter<'_>, row: &Row, passed: &Passed) -> Option<String> {
         self.op.causal.then(|| {
-            let own = emitter.position(&row.position);
-            match self.owns_keys() {
-                true => format!("{own} <= {}", passed.position),
-                false => format!("{} <= {own}", passed.position),
-            }
+            let [own, passing] = [&row.position, &passed.position].map(|index| emitter.position(index));
+            if self.owns_keys() { format!("{own} <= {passing}") } else { format!("{passing} <= {own}") }
         })
     }
 
@@ -183,6 +213,14 @@ impl Kernel<'_> {
         for (sum, vector) in sums.iter().zip(vectors) {
             emitter.line(&format!("{sum} = fma(vec4<f32>({factor}), {vector}, {sum});"));
         }
+    }
+}
+
+/// A value times a factor, if there is one.
+fn times(value: &str, factor: &Option<String>) -> String {
+    match factor {
+        Some(factor) => format!("({value} * {factor})"),
+        None => value.into(),
     }
 }
 

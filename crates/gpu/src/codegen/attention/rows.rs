@@ -6,6 +6,36 @@ use crate::codegen::emit::{Emitter, Value};
 use crate::codegen::results::{bits, pick, vector};
 use crate::plan::index::Index;
 
+/// The loops in which rows pass by.
+struct Loops {
+    /// Rows of a run of the outer loop.
+    block: usize,
+    outer: String,
+    inner: Option<String>,
+    /// The row's place among those of the loops, and its position among all.
+    own: String,
+    position: Index,
+}
+
+impl Loops {
+    /// Closes them around what has been written. A block begins at `start`.
+    fn close(self, emitter: &mut Emitter<'_>, start: &str, end: &str) {
+        let Self { block, outer, inner, .. } = self;
+        let mut close = |header: String| {
+            let text = emitter.close();
+            emitter.line(&format!("for ({header}) {{"));
+            emitter.block(&text);
+            emitter.line("}");
+        };
+        let Some(inner) = inner else {
+            return close(format!("var {outer} = {start}; {outer} < {end}; {outer}++"));
+        };
+        let rest = format!("min({block}u, {end} - {outer} * {block}u)");
+        close(format!("var {inner} = 0u; {inner} < {rest}; {inner}++"));
+        close(format!("var {outer} = {start} / {block}u; {outer} * {block}u < {end}; {outer}++"));
+    }
+}
+
 impl Kernel<'_> {
     /// Four neighbours of a row of an operand.
     pub(super) fn vector(
@@ -179,22 +209,16 @@ impl Kernel<'_> {
         if self.passing == Passing::Staged {
             return self.pass_staged(emitter, operands, numbers, [&start, &end], body);
         }
-        emitter.open();
-        let name = emitter.name("s");
-        let depth = emitter.depth();
-        let (atom, position) = emitter.indices.named_var(count, depth);
-        emitter.define(atom, &name);
+        let passing = self.open_loops(emitter, None);
+        let position = passing.position.clone();
         let vectors = operands.iter().map(|&operand| match self.passing {
             Passing::Direct => self.vectors(emitter, operand, &position),
             _ => self.shuffled(emitter, operand, &position, lane),
         });
         let vectors = vectors.collect();
         let numbers = numbers.iter().map(|&operand| self.number(emitter, operand, &position)).collect();
-        body(emitter, &Passed { position: name.clone(), vectors, numbers });
-        let text = emitter.close();
-        emitter.line(&format!("for (var {name} = {start}; {name} < {end}; {name}++) {{"));
-        emitter.block(&text);
-        emitter.line("}");
+        body(emitter, &Passed { position, vectors, numbers });
+        passing.close(emitter, &start, &end);
         String::new()
     }
 
@@ -217,6 +241,35 @@ impl Kernel<'_> {
         (0..columns).map(hand).collect()
     }
 
+    /// How many passing rows, one behind the other, share a block of random words, which is computed before they pass.
+    fn block(&self) -> usize {
+        const WORDS: usize = 4;
+        let shares = self.op.dropped && !self.owns_keys() && self.shape.keys.is_multiple_of(WORDS);
+        if shares { WORDS } else { 1 }
+    }
+
+    /// Opens the loops in which rows pass by, those from `base` on if it is given: one over blocks of rows, and one over
+    /// the rows of a block if it has several.
+    fn open_loops(&self, emitter: &mut Emitter<'_>, base: Option<&str>) -> Loops {
+        let block = self.block();
+        let open = |emitter: &mut Emitter<'_>, extent: usize| {
+            emitter.open();
+            let (name, depth) = (emitter.name("s"), emitter.depth());
+            let (atom, index) = emitter.indices.named_var(extent, depth);
+            (name, atom, index)
+        };
+        let (outer, atom, index) = open(emitter, self.passed().div_ceil(block));
+        emitter.define(atom, &base.map_or(outer.clone(), |base| format!("({base} / {block}u + {outer})")));
+        let position = index.times(block as i64);
+        if block == 1 {
+            return Loops { block, own: outer.clone(), outer, inner: None, position };
+        }
+        let (inner, atom, index) = open(emitter, block);
+        emitter.define(atom, &inner);
+        let position = emitter.indices.add(&position, &index);
+        Loops { block, own: format!("({outer} * {block}u + {inner})"), outer, inner: Some(inner), position }
+    }
+
     /// The loop over rows that wait in workgroup memory, within the loop over such groups of rows.
     fn pass_staged(
         &self,
@@ -229,7 +282,8 @@ impl Kernel<'_> {
         let count = self.passed();
         let widths: Vec<usize> = operands.iter().map(|&at| self.columns(emitter, at) / 4).collect();
         let most = (WORKGROUP_VECTORS - STAGED_ROWS) / widths.iter().sum::<usize>();
-        let staged = most.min(STAGED_ROWS);
+        // Groups begin where blocks do.
+        let staged = most.min(STAGED_ROWS) / self.block() * self.block();
         let mut globals = String::new();
         let mut declare = |emitter: &mut Emitter<'_>, kind: &str, length: usize| {
             let name = emitter.name("tile");
@@ -261,18 +315,15 @@ impl Kernel<'_> {
             });
         }
         emitter.line("workgroupBarrier();");
-        emitter.open();
-        let at = emitter.name("s");
+        let passing = self.open_loops(emitter, Some(&base));
+        let at = &passing.own;
         let vectors = widths.iter().zip(&tiles).map(|(width, tile)| {
             (0..*width).map(|column| format!("{tile}[{at} * {width}u + {column}u]")).collect()
         });
         let vectors = vectors.collect();
         let numbers = lists.iter().map(|list| format!("{list}[{at}]")).collect();
-        body(emitter, &Passed { position: format!("({base} + {at})"), vectors, numbers });
-        let text = emitter.close();
-        emitter.line(&format!("for (var {at} = 0u; {at} < min({staged}u, {end} - {base}); {at}++) {{"));
-        emitter.block(&text);
-        emitter.line("}");
+        body(emitter, &Passed { position: passing.position.clone(), vectors, numbers });
+        passing.close(emitter, "0u", &format!("min({staged}u, {end} - {base})"));
         let text = emitter.close();
         emitter.line(&format!("for (var {base} = {start}; {base} < {end}; {base} += {staged}u) {{"));
         emitter.block(&text);

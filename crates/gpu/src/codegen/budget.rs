@@ -1,6 +1,6 @@
 //! How long the driver's compiler may take for all kernels of a program. Larger tiles run faster and compile longer,
 //! so the tiles of all contractions are chosen together: the fastest that fit a budget, where compiling an operation
-//! has one price for all kernels.
+//! has one price for all kernels. Programs of so many shapes that they do not fit at a fair price compile for longer.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ const BUDGET: usize = 60_000;
 /// What a pass of attention takes, and any other kernel that is not a contraction.
 const ATTENTION: usize = 4000;
 const OTHER: usize = 450;
-/// The most that compiling may weigh, in cycles an operation: beyond, nothing is left to save.
-const DEAREST: usize = 100 * subgroup::PRICE;
+/// The most that compiling may weigh, in cycles an operation: what it saves is paid back within 33 runs.
+const DEAREST: usize = 6 * subgroup::PRICE;
 
 /// How the kernels of each step are shaped.
 pub(crate) fn within_budget(plan: &Plan, shaping: &Shaping) -> Vec<Shaping> {
@@ -56,7 +56,7 @@ pub(crate) fn within_budget(plan: &Plan, shaping: &Shaping) -> Vec<Shaping> {
     loop {
         let chosen: Vec<_> = cuts.iter().map(|cuts| subgroup::cheapest(cuts, price)).collect();
         let compile: usize = chosen.iter().flatten().map(|(_, cost)| cost.compile).sum();
-        if compile + others <= BUDGET || price >= DEAREST {
+        if compile + others <= BUDGET || price + price / 4 > DEAREST {
             let cut = |number: Option<usize>| chosen[number?].map(|(cut, _)| *cut);
             return numbers.into_iter().map(|number| Shaping { cut: cut(number), ..*shaping }).collect();
         }

@@ -111,7 +111,8 @@ impl Search {
             if found.workspace <= budget {
                 return Some(found);
             }
-            goal = goal.checked_sub((found.workspace - budget).div_ceil(2))?;
+            // Packing is content with gaps of a 64th.
+            goal = goal.checked_sub((found.workspace - budget).max(budget / 64))?;
         }
         None
     }

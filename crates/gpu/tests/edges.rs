@@ -318,12 +318,9 @@ fn attention_under_masks_of_infinity() {
     let values = |seed: usize| (0..T * 8).map(|i| ((i * seed) % 17) as f32 / 8.0 - 1.0).collect::<Vec<f32>>();
     let bias: Vec<f32> = (0..T * T).map(|at| if hides(at) { f32::NEG_INFINITY } else { 0.0 }).collect();
     let hidden: Vec<u32> = (0..T * T).map(|at| hides(at).into()).collect();
-    let batch = Batch::new().with("q", [T, 8], &values(3)).with("k", [T, 8], &values(5)).with(
-        "v",
-        [T, 8],
-        &values(7),
-    );
-    let batch = batch.with("bias", [T, T], &bias).with("hidden", [T, T], &hidden);
+    let batch = Batch::new().with("q", [T, 8], &values(3)).with("k", [T, 8], &values(5));
+    let batch =
+        batch.with("v", [T, 8], &values(7)).with("bias", [T, T], &bias).with("hidden", [T, T], &hidden);
     let outputs = program.run(&mut state, batch).unwrap();
     for part in 0..4 {
         let [infinite, hidden] = [part, part + 4].map(|part| outputs.get(part).unwrap());

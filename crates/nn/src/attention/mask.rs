@@ -55,7 +55,8 @@ impl AttentionMask {
     /// What the mask says to queries \[N, heads, T, D\] and keys \[N, heads, S, D\].
     #[track_caller]
     pub(crate) fn options(&self, q: &Tensor, k: &Tensor) -> Result<AttentionOptions, Tensor> {
-        if let Some(invalid) = [q, k].into_iter().find(|x| !x.is_valid()) {
+        let operands = [Some(q), Some(k), self.key_padding.as_ref(), self.pairs.as_ref()];
+        if let Some(invalid) = operands.into_iter().flatten().find(|x| !x.is_valid()) {
             return Err(invalid.clone());
         }
         let ([n, heads, t], s) = ([0, 1, 2].map(|axis| q.shape()[axis]), k.shape()[2]);

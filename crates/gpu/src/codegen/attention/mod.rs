@@ -246,10 +246,11 @@ impl<'a> Kernel<'a> {
         }
     }
 
+    /// An invocation's rows are neighbours: four keys that begin a block share its random words.
     fn row(&self, emitter: &mut Emitter<'_>, lane: &Index, number: &Index) -> Row {
         let first = self.tile.times((self.lanes * self.rows) as i64);
-        let first = emitter.indices.add(&first, &number.times(self.lanes as i64));
-        let wanted = emitter.indices.add(&first, lane);
+        let first = emitter.indices.add(&first, &lane.times(self.rows as i64));
+        let wanted = emitter.indices.add(&first, number);
         let position = emitter.indices.clamp(&wanted, self.owned() - 1);
         let beyond = position != wanted;
         let inside = beyond.then(|| format!("{} < {}u", emitter.position(&wanted), self.owned()));

@@ -155,13 +155,9 @@ impl Kernel<'_> {
 
     /// The number that an operand has for an owned row and a passing one.
     fn of_pair(&self, emitter: &mut Emitter<'_>, operand: usize, row: &Row, passed: &Passed) -> String {
-        let mut index = self.lead.clone();
-        index.extend([row.position.clone(), passed.position.clone()]);
-        if self.owns_keys() {
-            let last = index.len() - 1;
-            index.swap(last - 1, last);
-        }
-        emitter.value(self.inputs[operand], &index).text
+        let (own, passing) = (row.position.clone(), passed.position.clone());
+        let pair = if self.owns_keys() { [passing, own] } else { [own, passing] };
+        emitter.value(self.inputs[operand], &[&self.lead[..], &pair].concat()).text
     }
 
     fn scale(&self, emitter: &mut Emitter<'_>) -> String {

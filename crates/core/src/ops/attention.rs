@@ -127,10 +127,11 @@ impl Tensor {
             return q.fail("scaled_dot_product_attention", message);
         }
         let pairs = Shape::from([&qs[..rank - 1], &[ks[rank - 2]]].concat());
-        let Beside { bias, factor } = match q.graph().located(Location::caller(), || options.resolve(q, &pairs)) {
-            Ok(beside) => beside,
-            Err(message) => return q.fail("scaled_dot_product_attention", message),
-        };
+        let Beside { bias, factor } =
+            match q.graph().located(Location::caller(), || options.resolve(q, &pairs)) {
+                Ok(beside) => beside,
+                Err(message) => return q.fail("scaled_dot_product_attention", message),
+            };
         let attention = Attention {
             pass: Pass::Forward,
             causal: options.causal,

@@ -22,7 +22,6 @@ pub struct Attention {
     pub dropped: bool,
 }
 
-
 /// What a pass computes: a flat tensor of its parts, one behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {

@@ -16,7 +16,7 @@ const BUDGET: usize = 60_000;
 /// What a pass of attention takes, and any other kernel that is not a contraction.
 const ATTENTION: usize = 4000;
 const OTHER: usize = 450;
-/// The most that compiling may weigh, in cycles an operation: what it saves is paid back within 33 runs.
+/// The most that compiling may weigh, in cycles an operation: what runs faster for it has paid for it after 33 runs.
 const DEAREST: usize = 6 * subgroup::PRICE;
 
 /// How the kernels of each step are shaped.

@@ -8,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::adapter::AdapterKind;
-use crate::codegen::Source;
+use crate::codegen::{Bound, Source};
 use crate::device::Gpu;
 use crate::error::Error;
+use crate::launch::{Binding, Dispatch, Launch, Transfers};
 use crate::plan::Place;
 
 /// How long a kernel takes that is in the cache, at the most. Only where one takes longer do other devices help.
@@ -65,26 +66,13 @@ pub(crate) fn compile(gpu: &Gpu, kernels: &[&Source]) {
 impl Gpu {
     /// Runs a kernel in no workgroups at all.
     fn dispatch_nothing(&self, source: &Source) -> Result<(), Error> {
-        let pipeline = self.pipeline(&source.wgsl, source.bindings.len(), source.checked)?;
-        let device = &self.inner.device;
         // Room for an element of any array that a kernel binds: with less, nothing would be compiled here.
         let buffer = self.buffer("nothing", Place::ALIGNMENT, wgpu::BufferUsages::STORAGE)?;
-        let entry = |binding: usize| wgpu::BindGroupEntry {
-            binding: binding as u32,
-            resource: buffer.as_entire_binding(),
-        };
-        let entries: Vec<_> = (0..source.bindings.len()).map(entry).collect();
-        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        pass.set_pipeline(&pipeline.pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        pass.dispatch_workgroups(0, 1, 1);
-        drop(pass);
-        self.wait(Some(self.inner.queue.submit([encoder.finish()])))
+        let binding = |_: &Bound| Binding { buffer: buffer.clone(), offset: 0, bytes: Place::ALIGNMENT };
+        let bindings = source.bindings.iter().map(binding).collect();
+        let nothing = Source { grid: [0, 1, 1], ..source.clone() };
+        let dispatch = Dispatch { source: &nothing, bindings, waits: false };
+        let launch = Launch::new(self, &[dispatch], &[])?;
+        self.wait(Some(launch.submit(self, &Transfers::default(), None)?))
     }
 }

@@ -1,28 +1,43 @@
-//! Bind groups: which part of which buffer each binding of each dispatch is, for one state. They are made when
-//! a program first meets a state, and kept.
+//! Which part of which buffer each binding of each dispatch is, for one state. Found when a program first meets a state,
+//! and kept.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use wgrad_core::Op;
 
-use crate::codegen::{Bound, Word};
+use crate::codegen::{Bound, Source, Word};
 use crate::device::lock;
 use crate::error::Error;
+use crate::launch::{Binding, Dispatch, Launch};
 use crate::plan::Place;
-use crate::program::{Dispatch, Program};
+use crate::program::Program;
 use crate::state::State;
 
 impl Program {
-    /// The bind groups for a state, made when a program first meets it.
-    pub(crate) fn bind_groups(&self, state: &State) -> Result<Arc<Vec<wgpu::BindGroup>>, Error> {
-        /// States whose bind groups are kept.
+    /// The dispatches for a state, prepared when the program first meets it.
+    pub(crate) fn launch(&self, state: &State) -> Result<Arc<Launch>, Error> {
+        /// States whose dispatches are kept.
         const KEPT: usize = 4;
         let this = &self.inner;
-        let mut known = lock(&this.groups);
-        if let Some((_, groups)) = known.iter().find(|(id, _)| *id == state.id) {
-            return Ok(groups.clone());
+        let mut known = lock(&this.launches);
+        if let Some((_, launch)) = known.iter().find(|(id, _)| *id == state.id) {
+            return Ok(launch.clone());
         }
+        let copied = [&this.workspace, &state.buffer];
+        let dispatches = self.dispatches(state)?;
+        let launch = Arc::new(Launch::new(&this.gpu, &dispatches, &copied)?);
+        this.gpu.inner.count.bind_groups.fetch_add(dispatches.len() as u64, Ordering::Relaxed);
+        known.push_back((state.id, launch.clone()));
+        if known.len() > KEPT {
+            known.pop_front();
+        }
+        Ok(launch)
+    }
+
+    /// The dispatches for a state, which has to have every variable of the program.
+    pub(crate) fn dispatches(&self, state: &State) -> Result<Vec<Dispatch<'_>>, Error> {
+        let this = &self.inner;
         for node in &this.plan.recording.nodes {
             let Op::Variable(variable) = &node.op else { continue };
             let slot = state.slot(&variable.name)?;
@@ -31,42 +46,33 @@ impl Program {
                 return Err(Error::Variable { name: variable.name.to_string(), message });
             }
         }
-        let groups =
-            this.dispatches.iter().map(|dispatch| self.bind(dispatch, state)).collect::<Result<_, _>>()?;
-        let groups: Arc<Vec<wgpu::BindGroup>> = Arc::new(groups);
-        known.push_back((state.id, groups.clone()));
-        if known.len() > KEPT {
-            known.pop_front();
-        }
-        Ok(groups)
+        let dispatch = |(source, waits)| Ok(Dispatch { source, bindings: self.bind(source, state)?, waits });
+        this.sources.iter().zip(this.plan.waits()).map(dispatch).collect()
     }
 
-    fn bind(&self, dispatch: &Dispatch, state: &State) -> Result<wgpu::BindGroup, Error> {
-        let gpu = &self.inner.gpu;
-        let resolve = |bound: &Bound| match bound {
-            Bound::Tensor(place) => self.locate(place, state),
-            Bound::State(places) | Bound::Workspace(places) => self.span(places, state, bound),
-            Bound::Table(words) => {
-                let table = self.table(words, &dispatch.bindings, state)?;
-                let bytes = table.size();
-                Ok((table, 0, bytes))
-            }
+    fn bind(&self, source: &Source, state: &State) -> Result<Vec<Binding>, Error> {
+        let resolve = |bound: &Bound| {
+            let (buffer, offset, bytes) = match bound {
+                Bound::Tensor(place) => self.locate(place, state)?,
+                Bound::State(places) | Bound::Workspace(places) => self.span(places, state, bound)?,
+                Bound::Table(words) => {
+                    let buffer = self.table(words, &source.bindings, state)?;
+                    let bytes = buffer.size();
+                    return Ok(Binding { buffer, offset: 0, bytes });
+                }
+            };
+            Ok(Binding { buffer: buffer.clone(), offset, bytes })
         };
-        let parts = dispatch.bindings.iter().map(resolve).collect::<Result<Vec<_>, Error>>()?;
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = parts.iter().enumerate().map(entry).collect();
-        gpu.inner.count.bind_groups.fetch_add(1, Ordering::Relaxed);
-        let descriptor =
-            wgpu::BindGroupDescriptor { label: None, layout: &dispatch.pipeline.layout, entries: &entries };
-        Ok(gpu.inner.device.create_bind_group(&descriptor))
+        source.bindings.iter().map(resolve).collect()
     }
 
     /// The smallest range of one buffer that holds all of the places.
-    fn span(
-        &self,
+    fn span<'a>(
+        &'a self,
         places: &[Place],
-        state: &State,
+        state: &'a State,
         bound: &Bound,
-    ) -> Result<(wgpu::Buffer, u64, u64), Error> {
+    ) -> Result<(&'a wgpu::Buffer, u64, u64), Error> {
         let buffer = if matches!(bound, Bound::State(_)) { &state.buffer } else { &self.inner.workspace };
         let mut range = (u64::MAX, 0);
         for place in places {
@@ -88,7 +94,7 @@ impl Program {
                 advice: String::new(),
             });
         }
-        Ok((buffer.clone(), range.0, bytes))
+        Ok((buffer, range.0, bytes))
     }
 
     /// The table of a packed dispatch, for one state.
@@ -116,19 +122,17 @@ impl Program {
     }
 
     /// The buffer, offset and length behind a place.
-    pub(crate) fn locate(&self, place: &Place, state: &State) -> Result<(wgpu::Buffer, u64, u64), Error> {
+    pub(crate) fn locate<'a>(
+        &'a self,
+        place: &Place,
+        state: &'a State,
+    ) -> Result<(&'a wgpu::Buffer, u64, u64), Error> {
         match place {
-            Place::Workspace { offset, bytes } => Ok((self.inner.workspace.clone(), *offset, *bytes)),
+            Place::Workspace { offset, bytes } => Ok((&self.inner.workspace, *offset, *bytes)),
             Place::State(name) => {
                 let slot = state.slot(name)?;
-                Ok((state.buffer.clone(), slot.offset, slot.bytes))
+                Ok((&state.buffer, slot.offset, slot.bytes))
             }
         }
     }
-}
-
-fn entry((number, part): (usize, &(wgpu::Buffer, u64, u64))) -> wgpu::BindGroupEntry<'_> {
-    let (buffer, offset, bytes) = part;
-    let range = wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*bytes) };
-    wgpu::BindGroupEntry { binding: number as u32, resource: wgpu::BindingResource::Buffer(range) }
 }

@@ -15,7 +15,7 @@ use crate::parallel;
 use crate::plan::fuse::{Budget, fuse};
 use crate::plan::pack::{self, Packing};
 use crate::plan::{Place, Plan, lower, memory, mixed, remat, schedule};
-use crate::program::{Dispatch, Program, Recorded};
+use crate::program::{Program, Recorded};
 
 /// How one program is compiled. [`Gpu::compile`] is the short way to one with the defaults.
 ///
@@ -166,23 +166,17 @@ impl Compiler {
             codegen::generate(&plan, kernels, &gpu.shaped(&plan, kernels, shaping))
         });
         let sources = sources.into_iter().collect::<Result<Vec<Source>, _>>()?;
-        let pipeline = |source: &Source| gpu.pipeline(&source.wgsl, source.bindings.len(), source.checked);
         let mut seen = HashSet::new();
         let kernels =
-            sources.iter().filter(|source| seen.insert(&source.wgsl) && !gpu.has_pipeline(&source.wgsl));
+            sources.iter().filter(|source| seen.insert(&source.wgsl) && !gpu.is_prepared(&source.wgsl));
         let kernels: Vec<&Source> = kernels.collect();
-        parallel::map(&kernels, |source| pipeline(source)).into_iter().collect::<Result<Vec<_>, _>>()?;
+        parallel::map(&kernels, |source| gpu.prepare(source)).into_iter().collect::<Result<Vec<_>, _>>()?;
         gpu.save_pipelines();
         #[cfg(not(target_family = "wasm"))]
         ahead::compile(gpu, &kernels);
-        let dispatch = |source: &Source| {
-            let pipeline = pipeline(source)?;
-            Ok(Dispatch { pipeline, bindings: source.bindings.clone(), grid: source.grid })
-        };
-        let dispatches = sources.iter().map(dispatch).collect::<Result<Vec<_>, Error>>()?;
         let (recording, outputs) = (recording.clone(), outputs.to_vec());
         let recorded = Recorded { compiler: self.clone(), recording, outputs };
-        gpu.assemble(recorded, plan, sources, dispatches)
+        gpu.assemble(recorded, plan, sources)
     }
 
     /// Plans a recording without compiling anything.

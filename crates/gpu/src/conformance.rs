@@ -34,7 +34,8 @@ impl Conformance {
     pub fn new() -> Result<Self, Error> {
         let base = Options { poison: true, ..Options::default() };
         let open = |options| Gpu::with_options(options);
-        let eight_bindings = open(Options { bindings: Some(8), ..base.clone() })?;
+        // What a browser has, whose commands are recorded at each step.
+        let eight_bindings = open(Options { bindings: Some(8), replay: false, ..base.clone() })?;
         let hardware = Shaping { subgroups: eight_bindings.info().subgroups, ..Shaping::hardware() };
         let software = Options { shaping: Some(Shaping::software()), ..base.clone() };
         let hardware = Options { shaping: Some(hardware), checked: true, ..base };

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use crate::adapter::{self, AdapterInfo, AdapterKind, Subgroups, Wanted};
-use crate::codegen::Shaping;
+use crate::codegen::{Shaping, Source};
 use crate::cooperative::{self, Offer};
 use crate::disk::DiskCache;
 use crate::disk::pipelines::{Pipelines, PipelinesOnDisk};
 use crate::error::Error;
 use crate::tune::{Found, Tuning};
+use crate::vulkan;
 
 /// Processors that an integrated GPU is taken to have: most have 8 to 40, and no adapter says.
 const INTEGRATED: usize = 32;
@@ -33,6 +34,9 @@ pub struct Options {
     pub cooperative: bool,
     /// Storage buffers a kernel may bind; by default what the adapter allows, up to 16.
     pub bindings: Option<usize>,
+    /// Let the driver keep a step's commands and execute them again, where it can (Vulkan). Without, they are recorded anew
+    /// at each step, through wgpu, and pipelines are not kept on disk.
+    pub replay: bool,
     /// Where compiled pipelines are kept from run to run.
     pub disk_cache: DiskCache,
     /// Where measured shapes of kernels come from.
@@ -49,6 +53,7 @@ impl Default for Options {
             shaping: None,
             cooperative: true,
             bindings: None,
+            replay: true,
             disk_cache,
             tuning,
         }
@@ -68,7 +73,7 @@ pub struct Counters {
     pub bytes_allocated: u64,
     /// Compute pipelines created.
     pub pipelines_created: u64,
-    /// Bind groups created.
+    /// Bind groups created, or what the driver keeps in their place.
     pub bind_groups_created: u64,
 }
 
@@ -99,7 +104,10 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) count: Count,
     pub(crate) cooperative: Offer,
+    /// The driver, where it keeps the commands of steps.
+    pub(crate) vulkan: Option<Arc<vulkan::Context>>,
     pipelines: Mutex<HashMap<String, Pipeline>>,
+    replayed: Mutex<HashMap<String, Arc<vulkan::Pipeline>>>,
     on_disk: Option<Pipelines>,
     pub(crate) tuning: Found,
     layouts: Mutex<HashMap<usize, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>>,
@@ -184,8 +192,7 @@ impl Gpu {
         let wanted = wgpu::Features::SHADER_F16
             | wgpu::Features::SHADER_INT64
             | wgpu::Features::TIMESTAMP_QUERY
-            | wgpu::Features::SUBGROUP
-            | wgpu::Features::PIPELINE_CACHE;
+            | wgpu::Features::SUBGROUP;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),
             required_features: adapter.features() & wanted,
@@ -266,7 +273,10 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&sink).get_or_insert(translate("a command", &error));
         }));
-        let on_disk = Pipelines::open(&device, &options.disk_cache);
+        let vulkan = if options.replay { vulkan::Context::open(&device) } else { None };
+        let on_disk = vulkan
+            .as_ref()
+            .and_then(|vulkan| Pipelines::open(&device.adapter_info(), vulkan, &options.disk_cache));
         let tuning = Found::open(&info, &options).unwrap_or_else(|error| {
             lock(&failed).get_or_insert(error.into());
             Found::default()
@@ -281,7 +291,9 @@ impl Gpu {
             info,
             options,
             count: Count::default(),
+            vulkan,
             pipelines: Mutex::default(),
+            replayed: Mutex::default(),
             layouts: Mutex::default(),
             lost,
             failed,
@@ -395,6 +407,22 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// A buffer of zeros, whether wgpu or the driver is the first to use it.
+    pub(crate) fn zeroed_buffer(
+        &self,
+        label: &str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, Error> {
+        let buffer = self.buffer(label, size, usage)?;
+        let mut encoder =
+            self.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.clear_buffer(&buffer, 0, None);
+        self.inner.queue.submit([encoder.finish()]);
+        self.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+        Ok(buffer)
+    }
+
     /// The layout of a bind group of storage buffers, and of pipelines that have it.
     fn layouts(&self, bindings: usize) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
         let mut layouts = lock(&self.inner.layouts);
@@ -423,9 +451,42 @@ impl Gpu {
         layouts.entry(bindings).or_insert_with(create).clone()
     }
 
-    /// Whether the pipeline of a kernel's source exists.
-    pub(crate) fn has_pipeline(&self, wgsl: &str) -> bool {
-        lock(&self.inner.pipelines).contains_key(wgsl)
+    /// Whether the pipeline that steps use of a kernel's source exists.
+    pub(crate) fn is_prepared(&self, wgsl: &str) -> bool {
+        match &self.inner.vulkan {
+            Some(_) => lock(&self.inner.replayed).contains_key(wgsl),
+            None => lock(&self.inner.pipelines).contains_key(wgsl),
+        }
+    }
+
+    /// Compiles the pipeline that steps use of a kernel.
+    pub(crate) fn prepare(&self, source: &Source) -> Result<(), Error> {
+        match &self.inner.vulkan {
+            Some(context) => self.replayed(context, source).map(drop),
+            None => self.pipeline(&source.wgsl, source.bindings.len(), source.checked).map(drop),
+        }
+    }
+
+    /// The driver's own pipeline of a kernel, compiled on first use.
+    pub(crate) fn replayed(
+        &self,
+        context: &Arc<vulkan::Context>,
+        source: &Source,
+    ) -> Result<Arc<vulkan::Pipeline>, Error> {
+        let Source { wgsl, bindings, checked, .. } = source;
+        if let Some(known) = lock(&self.inner.replayed).get(wgsl) {
+            return Ok(known.clone());
+        }
+        let (is_checked, kept) = (*checked || self.inner.options.checked, self.inner.on_disk.as_ref());
+        // Every kernel of ours writes its workgroup memory before reading it.
+        let is_zeroed = *checked;
+        let cache = kept.map(Pipelines::cache);
+        let pipeline = vulkan::Pipeline::new(context, wgsl, bindings.len(), is_checked, is_zeroed, cache)?;
+        kept.iter().for_each(|kept| kept.added());
+        self.inner.count.pipelines.fetch_add(1, Ordering::Relaxed);
+        let pipeline = Arc::new(pipeline);
+        lock(&self.inner.replayed).insert(wgsl.clone(), pipeline.clone());
+        Ok(pipeline)
     }
 
     /// The pipeline of a kernel's source, compiled on first use. What users wrote is checked as it runs, and finds
@@ -434,9 +495,7 @@ impl Gpu {
         if let Some(known) = lock(&self.inner.pipelines).get(wgsl) {
             return Ok(known.clone());
         }
-        let kept = self.inner.on_disk.as_ref();
-        let pipeline = self.compile_pipeline(wgsl, bindings, checked, kept.map(Pipelines::cache))?;
-        kept.iter().for_each(|kept| kept.added());
+        let pipeline = self.compile_pipeline(wgsl, bindings, checked)?;
         lock(&self.inner.pipelines).insert(wgsl.into(), pipeline.clone());
         Ok(pipeline)
     }
@@ -447,7 +506,6 @@ impl Gpu {
         wgsl: &str,
         bindings: usize,
         checked: bool,
-        cache: Option<&wgpu::PipelineCache>,
     ) -> Result<Pipeline, Error> {
         let device = &self.inner.device;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -471,7 +529,7 @@ impl Gpu {
                 zero_initialize_workgroup_memory: checked,
                 ..Default::default()
             },
-            cache,
+            cache: None,
         });
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::Driver { what: "a kernel".into(), message: format!("{error}\n{wgsl}") });

@@ -1,8 +1,8 @@
 //! Compiles recorded graphs to a few WGSL kernels and runs them on any adapter that wgpu reaches.
 //!
 //! The modules stand in the order that data passes through them: [`plan`] (which kernels, in which order,
-//! where in memory) → [`codegen`] (WGSL) → [`program`] (pipelines, bind groups) → [`run`] (one submission
-//! a step). [`compile`] leads through all but the last; [`state`] holds variables, [`staging`] the batches on their
+//! where in memory) → [`codegen`] (WGSL) → [`program`] (pipelines) → `launch` (commands, kept by the driver where it is
+//! one of Vulkan) → [`run`] (one submission a step). [`compile`] leads through all but the last two; [`state`] holds variables, [`staging`] the batches on their
 //! way to the device, [`profile`] times kernels.
 
 pub mod adapter;
@@ -17,6 +17,7 @@ pub mod device;
 pub mod disk;
 pub mod error;
 pub mod hunt;
+mod launch;
 mod own_kernels;
 mod parallel;
 pub mod peaks;
@@ -29,6 +30,11 @@ pub mod staging;
 pub mod state;
 pub mod tune;
 mod upload;
+#[cfg_attr(
+    not(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd")),
+    path = "vulkan/absent.rs"
+)]
+mod vulkan;
 
 pub use adapter::{AdapterInfo, AdapterKind, Subgroups};
 pub use codegen::{Cooperative, Cut, Shaping, Tile, WorkgroupTile};

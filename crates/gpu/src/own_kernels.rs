@@ -34,17 +34,22 @@ impl Gpu {
 
     fn can_run(&self, needs: &Needs) -> bool {
         let (features, limits) = (self.inner.device.features(), self.inner.device.limits());
-        let mut capabilities = Capabilities::default();
-        if features.contains(wgpu::Features::SHADER_F16) {
-            capabilities |= Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-        }
-        if features.contains(wgpu::Features::SUBGROUP) {
-            capabilities |= Capabilities::SUBGROUP;
-        }
         needs.bindings <= self.bindings()
             && needs.workgroup <= limits.max_compute_invocations_per_workgroup
             && needs.workgroup <= limits.max_compute_workgroup_size_x
             && needs.memory <= limits.max_compute_workgroup_storage_size
-            && needs.run_with(capabilities)
+            && needs.run_with(capabilities(features))
     }
+}
+
+/// What kernels may use on a device with these features.
+pub(crate) fn capabilities(features: wgpu::Features) -> Capabilities {
+    let by_feature = [
+        (wgpu::Features::SHADER_F16, Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32),
+        (wgpu::Features::SHADER_INT64, Capabilities::SHADER_INT64),
+        (wgpu::Features::SUBGROUP, Capabilities::SUBGROUP),
+        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, Capabilities::COOPERATIVE_MATRIX),
+    ];
+    let there = by_feature.iter().filter(|(feature, _)| features.contains(*feature));
+    there.fold(Capabilities::default(), |all, (_, capabilities)| all | *capabilities)
 }

@@ -80,13 +80,13 @@ impl Program {
         if !this.gpu.inner.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return unsupported("timestamps, which a profile needs");
         }
-        if 2 * this.dispatches.len() > MOST {
-            return unsupported(&format!("a profile of {} dispatches", this.dispatches.len()));
+        if 2 * this.sources.len() > MOST {
+            return unsupported(&format!("a profile of {} dispatches", this.sources.len()));
         }
-        if this.dispatches.is_empty() {
+        if this.sources.is_empty() {
             return Ok(vec![]);
         }
-        let timer = Timer::new(&this.gpu, this.dispatches.len())?;
+        let timer = Timer::new(&this.gpu, this.sources.len())?;
         drop(self.submit(state, batch, Some(&timer))?);
         let times = timer.read(&this.gpu)?;
         let step = |(step, [start, end]): (&std::ops::Range<usize>, [f64; 2])| {

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use wgrad_core::batch::{Batch, BatchAllocator, Layout, RECORDS};
 use wgrad_core::{Array, Node, NodeId, Op, Recording, Tensor, TensorSpec, U32};
 
-use crate::codegen::{Bound, Source};
+use crate::codegen::Source;
 use crate::compile::Compiler;
-use crate::device::{Gpu, Pipeline};
+use crate::device::Gpu;
 use crate::error::Error;
+use crate::launch::Launch;
 use crate::plan::{Place, Plan, Recomputed, remat};
 use crate::run::Reader;
 use crate::staging::{Ring, Shared};
@@ -19,6 +20,8 @@ use crate::staging::{Ring, Shared};
 pub struct Stats {
     /// Compute dispatches of a run.
     pub dispatches: usize,
+    /// How often a dispatch has to wait for those before it; between, they may run at the same time.
+    pub barriers: usize,
     /// Bytes of the workspace: every intermediate of a run at its peak.
     pub peak_bytes: u64,
     /// The most bytes that are alive at once: no plan can do with less.
@@ -31,14 +34,6 @@ pub struct Stats {
     pub read_back: u64,
     /// What a memory budget costs; also counted in `dispatches` and `bytes`.
     pub recomputed: Option<Recomputed>,
-}
-
-/// One dispatch, ready to be recorded.
-#[derive(Debug)]
-pub(crate) struct Dispatch {
-    pub(crate) pipeline: Pipeline,
-    pub(crate) bindings: Vec<Bound>,
-    pub(crate) grid: [u32; 3],
 }
 
 /// A value that is read back: where it lies in the workspace or state, and what it is.
@@ -66,7 +61,7 @@ pub(crate) struct Compiled {
     pub(crate) stats: Stats,
     pub(crate) inputs: Vec<(Arc<str>, TensorSpec)>,
     pub(crate) input_places: Vec<Place>,
-    pub(crate) dispatches: Vec<Dispatch>,
+    /// Of each dispatch.
     pub(crate) sources: Vec<Source>,
     pub(crate) workspace: wgpu::Buffer,
     pub(crate) constants: Vec<(u64, Vec<u8>)>,
@@ -75,7 +70,8 @@ pub(crate) struct Compiled {
     pub(crate) outputs: usize,
     pub(crate) ring: Arc<Ring>,
     pub(crate) reader: Arc<Reader>,
-    pub(crate) groups: Mutex<VecDeque<(u64, Arc<Vec<wgpu::BindGroup>>)>>,
+    /// By state.
+    pub(crate) launches: Mutex<VecDeque<(u64, Arc<Launch>)>>,
 }
 
 /// A compiled graph. Clones share it.
@@ -126,7 +122,6 @@ impl Gpu {
         recorded: Recorded,
         plan: Plan,
         sources: Vec<Source>,
-        dispatches: Vec<Dispatch>,
     ) -> Result<Program, Error> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let workspace = self.buffer("workspace", plan.workspace, usage).map_err(|error| match error {
@@ -164,7 +159,8 @@ impl Gpu {
         let reader = Arc::new(Reader::new(self, offset)?);
         let constants = constants(&plan);
         let stats = Stats {
-            dispatches: dispatches.len(),
+            dispatches: sources.len(),
+            barriers: plan.waits().into_iter().filter(|waits| *waits).count(),
             peak_bytes: plan.workspace,
             lower_bound: plan.lower_bound,
             flops: plan.flops(),
@@ -183,7 +179,6 @@ impl Gpu {
             stats,
             inputs,
             input_places: places,
-            dispatches,
             sources,
             workspace,
             constants,
@@ -191,7 +186,7 @@ impl Gpu {
             outputs,
             ring,
             reader,
-            groups: Mutex::default(),
+            launches: Mutex::default(),
         };
         Ok(Program { inner: Arc::new(inner) })
     }

@@ -10,6 +10,7 @@ use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout, RECORDS};
 
 use crate::device::{Gpu, lock};
 use crate::error::Error;
+use crate::launch::{Copy, Launch, Transfers};
 use crate::profile::Timer;
 use crate::program::{Compiled, Program};
 use crate::staging::Staged;
@@ -58,7 +59,7 @@ impl Reader {
 
     fn slot(&self) -> Result<Slot, Error> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.gpu.buffer("readback", self.bytes, usage)?;
+        let buffer = self.gpu.zeroed_buffer("readback", self.bytes, usage)?;
         Ok(Slot { buffer, mapped: Arc::default(), pending: Arc::default(), submission: None })
     }
 
@@ -104,7 +105,10 @@ impl Program {
             let [program, state] = [gpu, &state.gpu].map(|gpu| gpu.info().to_string());
             return Err(Error::OtherDevice { program, state });
         }
-        let groups = self.bind_groups(state)?;
+        let launch = match timer {
+            Some(_) => Arc::new(Launch::pass(gpu, &self.dispatches(state)?)?),
+            None => self.launch(state)?,
+        };
         // Of a batch that does not say which of its records count, all do.
         let lacks = |(name, _): &(Arc<str>, _)| &**name == RECORDS && batch.layout.get(name).is_none();
         let batch = match this.inputs.iter().any(lacks) && batch.memory.as_any().is::<HostMemory>() {
@@ -120,60 +124,73 @@ impl Program {
             self.poison();
         }
 
-        let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for ((name, spec), place) in this.inputs.iter().zip(&this.input_places) {
-            let (Some(source), Some(field)) = (&staged, layout.get(name)) else { continue };
-            let (to, offset, _) = self.locate(place, state)?;
-            let bytes = (spec.bytes() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-            encoder.copy_buffer_to_buffer(source, field.offset as u64, &to, offset, bytes);
-        }
-        let dispatches: Vec<_> = this.dispatches.iter().zip(groups.iter()).collect();
-        let passes = dispatches.chunks(if timer.is_some() { 1 } else { dispatches.len().max(1) });
-        for (number, dispatches) in passes.enumerate() {
-            let timestamp_writes = timer.map(|timer| timer.pass(number));
-            let mut pass =
-                encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
-            for (dispatch, group) in dispatches {
-                pass.set_pipeline(&dispatch.pipeline.pipeline);
-                pass.set_bind_group(0, *group, &[]);
-                let [x, y, z] = dispatch.grid;
-                pass.dispatch_workgroups(x, y, z);
+        let transfers = self.transfers(state, staged.as_ref().map(|from| (from, &*layout)), slot.as_ref())?;
+        let submission = launch.submit(gpu, &transfers, timer)?;
+        gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+        gpu.inner.count.dispatches.fetch_add(this.sources.len() as u64, Ordering::Relaxed);
+        drop(transfers);
+        let to_map = slot.as_mut().map(|slot| {
+            slot.submission = Some(submission);
+            slot.pending.store(true, Ordering::Release);
+            (slot.buffer.clone(), slot.mapped.clone(), slot.pending.clone())
+        });
+        let ring = staged.map(|staged| (this.ring.clone(), staged));
+        // Whether wgpu knows or the driver alone: what the device uses is left alone until it is done.
+        gpu.inner.queue.on_submitted_work_done(move || {
+            if let Some((ring, staged)) = ring {
+                ring.recycle(staged);
             }
-        }
-        if let Some(timer) = timer {
-            timer.resolve(&mut encoder);
+            if let Some((buffer, mapped, pending)) = to_map {
+                buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+                    mapped.store(result.is_ok(), Ordering::Release);
+                    pending.store(false, Ordering::Release);
+                });
+            }
+        });
+        // Runs the callbacks of whatever has finished by now; does not wait.
+        gpu.poll(wgpu::PollType::Poll)?;
+        Ok(Outputs { program: this.clone(), slot, data: OnceCell::new() })
+    }
+
+    /// The copies of a step.
+    fn transfers<'a>(
+        &'a self,
+        state: &'a State,
+        staged: Option<(&'a wgpu::Buffer, &Layout)>,
+        slot: Option<&'a Slot>,
+    ) -> Result<Transfers<'a>, Error> {
+        let this = &self.inner;
+        let mut transfers = Transfers::default();
+        for ((name, spec), place) in this.inputs.iter().zip(&this.input_places) {
+            let staged = staged.and_then(|(from, layout)| Some((from, layout.get(name)?)));
+            let Some((from, field)) = staged else { continue };
+            let (to, to_offset, _) = self.locate(place, state)?;
+            let bytes = (spec.bytes() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+            if bytes == 0 {
+                continue;
+            }
+            transfers.before.push(Copy { from, from_offset: field.offset as u64, to, to_offset, bytes });
         }
         for (node, name) in &this.plan.copies {
             let place = this.plan.places[node.index()].as_ref();
             let place = place.ok_or_else(|| Error::Internal(format!("%{} has no place", node.0)))?;
-            let (from, offset, bytes) = self.locate(place, state)?;
-            let slot = state.slot(name)?;
-            encoder.copy_buffer_to_buffer(&from, offset, &state.buffer, slot.offset, bytes);
+            let (from, from_offset, bytes) = self.locate(place, state)?;
+            let to_offset = state.slot(name)?.offset;
+            transfers.updates.push(Copy { from, from_offset, to: &state.buffer, to_offset, bytes });
         }
-        if let Some(slot) = &slot {
-            for result in &this.results {
-                let (from, offset, bytes) = self.locate(&result.place, state)?;
-                encoder.copy_buffer_to_buffer(&from, offset, &slot.buffer, result.offset, bytes);
-            }
-        }
-        let submission = gpu.inner.queue.submit([encoder.finish()]);
-        gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
-        gpu.inner.count.dispatches.fetch_add(this.dispatches.len() as u64, Ordering::Relaxed);
-        if let Some(buffer) = staged {
-            this.ring.recycle(buffer);
-        }
-        if let Some(slot) = &mut slot {
-            slot.submission = Some(submission);
-            slot.pending.store(true, Ordering::Release);
-            let (mapped, pending) = (slot.mapped.clone(), slot.pending.clone());
-            slot.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-                mapped.store(result.is_ok(), Ordering::Release);
-                pending.store(false, Ordering::Release);
+        for (slot, result) in
+            slot.iter().flat_map(|slot| this.results.iter().map(move |result| (slot, result)))
+        {
+            let (from, from_offset, bytes) = self.locate(&result.place, state)?;
+            transfers.after.push(Copy {
+                from,
+                from_offset,
+                to: &slot.buffer,
+                to_offset: result.offset,
+                bytes,
             });
         }
-        // Runs the callbacks of whatever has finished by now; does not wait.
-        gpu.poll(wgpu::PollType::Poll)?;
-        Ok(Outputs { program: this.clone(), slot, data: OnceCell::new() })
+        Ok(transfers)
     }
 
     fn check_batch(&self, layout: &Layout) -> Result<(), Error> {

@@ -56,7 +56,7 @@ impl Ring {
         Ok(Staged { ring: self.clone(), layout: layout.clone(), buffer: Some(buffer), view: Some(view) })
     }
 
-    /// Maps a buffer again once the device has copied from it.
+    /// Maps a buffer again that the device has copied from.
     pub(crate) fn recycle(&self, buffer: wgpu::Buffer) {
         let shared = self.free.clone();
         let mapped = buffer.clone();

@@ -71,7 +71,7 @@ impl Gpu {
             };
             let values: Vec<Tensor> = all.iter().map(value).collect();
             let recording = graph.recording();
-            // A new buffer holds zeros.
+            // A new state holds zeros.
             let is_there =
                 |var: &Var, value: &Tensor| value.spec() == *var.spec() && is_zero(&recording, value.id());
             let others = all.iter().zip(&values).filter(|(var, value)| !is_there(var, value));
@@ -120,7 +120,7 @@ impl State {
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let buffer = gpu.buffer("state", end, usage)?;
+        let buffer = gpu.zeroed_buffer("state", end, usage)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Self { gpu: gpu.clone(), id, buffer, slots, order, bytes: end })
     }

@@ -1,20 +1,18 @@
-//! Compiled pipelines on disk, where the API hands them out (Vulkan): one file for each adapter, driver and version
-//! of wgpu. A driver believes what it is given, so a file has a header of ours, and goes to the driver only if every
+//! Compiled pipelines on disk, where the API hands them out (Vulkan): one file for each adapter and driver. A driver believes what it is given, so a file has a header of ours, and goes to the driver only if every
 //! byte is as it was written, by the same driver.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 
 use super::{DiskCache, replace};
 use crate::device::lock;
+use crate::vulkan::{Cache, Context};
 
-/// The version of wgpu, which wraps what drivers give it.
-const WGPU: &str = "30";
-const MAGIC: [u8; 8] = *b"wgradPL1";
+const MAGIC: [u8; 8] = *b"wgradPL2";
 const HEADER: usize = MAGIC.len() + 8 + 32;
 /// A larger cache is not kept; a new one begins.
 const LARGEST: u64 = 64 << 20;
@@ -64,7 +62,7 @@ pub enum Refusal {
 /// The pipelines that a driver has in memory, and the file where they are kept.
 #[derive(Debug)]
 pub(crate) struct Pipelines {
-    cache: wgpu::PipelineCache,
+    cache: Cache,
     path: PathBuf,
     key: String,
     found: PipelinesOnDisk,
@@ -81,23 +79,20 @@ struct Saved {
 
 impl Pipelines {
     /// Those of a device; `None` where they cannot be kept.
-    pub(crate) fn open(device: &wgpu::Device, disk: &DiskCache) -> Option<Self> {
-        if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
-            return None;
-        }
-        let key = key(&device.adapter_info())?;
+    pub(crate) fn open(adapter: &wgpu::AdapterInfo, driver: &Arc<Context>, disk: &DiskCache) -> Option<Self> {
+        let key = key(adapter)?;
         let path = disk.folder()?.join(file_name(&key));
         let (found, data) = match read(&path, &key) {
             Ok(None) => (PipelinesOnDisk::Absent, None),
             Ok(Some(data)) => (PipelinesOnDisk::Loaded(data.len() as u64), Some(data)),
             Err(refusal) => (PipelinesOnDisk::Refused(refusal), None),
         };
-        let cache = create(device, data.as_deref());
+        let cache = create(driver, data.as_deref())?;
         let saved = Mutex::new(None);
         Some(Self { cache, path, key, found, unsaved: AtomicU64::new(0), saved })
     }
 
-    pub(crate) fn cache(&self) -> &wgpu::PipelineCache {
+    pub(crate) fn cache(&self) -> &Cache {
         &self.cache
     }
 
@@ -123,7 +118,7 @@ impl Pipelines {
         if self.unsaved.swap(0, Ordering::Relaxed) == 0 {
             return;
         }
-        let Some(data) = self.cache.get_data().filter(|data| data.len() > EMPTY) else { return };
+        let Some(data) = self.cache.data().filter(|data| data.len() > EMPTY) else { return };
         if data.len() as u64 > LARGEST {
             let _ = std::fs::remove_file(&self.path);
             return;
@@ -146,11 +141,10 @@ impl Drop for Pipelines {
 
 /// What the driver keeps pipelines in, with those of a former run.
 #[allow(unsafe_code)]
-fn create(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
-    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgrad"), data, fallback: true };
-    // SAFETY: the data are what `PipelineCache::get_data` gave a device of the same adapter, driver and version of
-    // wgpu, unchanged: all of this is under the checksum that `read` has compared.
-    unsafe { device.create_pipeline_cache(&descriptor) }
+fn create(driver: &Arc<Context>, data: Option<&[u8]>) -> Option<Cache> {
+    // SAFETY: the data are what `Cache::data` gave for the same adapter and driver, unchanged: all of this is under the
+    // checksum that `read` has compared.
+    unsafe { Cache::new(driver, data.unwrap_or_default()) }.ok()
 }
 
 /// Everything that pipelines depend on; `None` where the API does not hand them out.
@@ -158,7 +152,7 @@ fn key(adapter: &wgpu::AdapterInfo) -> Option<String> {
     let class = wgpu::util::pipeline_cache_key(adapter)?;
     let wgpu::AdapterInfo { name, driver, driver_info, .. } = adapter;
     let bits = usize::BITS;
-    Some(format!("{class}\n{name}\n{driver}\n{driver_info}\nwgpu {WGPU}\n{bits} bits"))
+    Some(format!("{class}\n{name}\n{driver}\n{driver_info}\n{bits} bits"))
 }
 
 fn file_name(key: &str) -> String {
@@ -323,14 +317,13 @@ mod tests {
     fn a_device_uses_whole_files_refuses_damaged_ones_and_needs_none() {
         let folder = tempfile::tempdir().expect("a folder");
         let gpu = run(folder.path());
-        let device = &gpu.inner.device;
-        let Some(key) = key(&device.adapter_info()) else {
+        let (Some(driver), Some(key)) = (&gpu.inner.vulkan, key(&gpu.inner.device.adapter_info())) else {
             assert_eq!(gpu.pipelines_on_disk(), &PipelinesOnDisk::Off);
             return;
         };
         assert_eq!(gpu.pipelines_on_disk(), &PipelinesOnDisk::Absent);
         let path = folder.path().join(file_name(&key));
-        let data = create(device, None).get_data().expect("data, if only a header");
+        let data = create(driver, None).and_then(|cache| cache.data()).expect("data, if only a header");
         drop(gpu);
         let mut file = [header(&key, &data), data].concat();
         std::fs::write(&path, &file).expect("written");
@@ -342,12 +335,5 @@ mod tests {
         assert_eq!(run(folder.path()).pipelines_on_disk(), &refused);
         // Where no folder can be made, nothing is kept and nothing fails.
         run(&path.join("folder"));
-    }
-
-    #[test]
-    fn the_version_of_wgpu_is_the_one_that_is_used() {
-        let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
-        let text = std::fs::read_to_string(workspace).expect("the workspace's manifest");
-        assert!(text.contains(&format!("\nwgpu = {{ version = \"{WGPU}\"")));
     }
 }

@@ -66,10 +66,13 @@ impl Plan {
     }
 
     fn write_listing(&self, text: &mut String) -> std::fmt::Result {
+        let waits = self.waits();
         writeln!(
             text,
-            "{} dispatches, {:.2} MFLOP, workspace {} bytes (no plan can do with less than {})",
+            "{} dispatches, {} of which wait for those before, {:.2} MFLOP, workspace {} bytes (no plan can do with less \
+             than {})",
             self.steps.len(),
+            waits.iter().filter(|waits| **waits).count(),
             self.flops() as f64 / 1e6,
             self.workspace,
             self.lower_bound
@@ -88,7 +91,8 @@ impl Plan {
             let over = self.label(std::slice::from_ref(kernel));
             let (flops, bytes) = (self.kernel_flops(kernel), self.kernel_bytes(kernel));
             let again = if kernel.recomputes { ", once more" } else { "" };
-            writeln!(text, "k{number}: {over}, {flops} flop, {bytes} bytes{again}")?;
+            let beside = if number == 0 || waits[number] { "" } else { ", beside the one before" };
+            writeln!(text, "k{number}: {over}, {flops} flop, {bytes} bytes{again}{beside}")?;
             for id in &kernel.nodes {
                 let node = self.recording.node(*id);
                 let is_stored = kernel.stores.contains(id);

@@ -4,6 +4,7 @@
 //! kernel) → [`pack`] (which kernels share a dispatch) → [`schedule`] (order) → [`memory`] (places) → [`remat`] where
 //! there is a budget. Nothing here knows WGSL or wgpu.
 
+mod barriers;
 mod diagram;
 pub mod explain;
 pub mod fuse;

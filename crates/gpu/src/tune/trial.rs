@@ -77,8 +77,7 @@ impl<'a> Trial<'a> {
 
     /// Compiles it, without keeping the pipeline.
     pub(super) fn compile(&self, source: Source) -> Result<Shaped, Error> {
-        let pipeline =
-            self.gpu.compile_pipeline(&source.wgsl, source.bindings.len(), source.checked, None)?;
+        let pipeline = self.gpu.compile_pipeline(&source.wgsl, source.bindings.len(), source.checked)?;
         let range = |bound: &Bound| {
             let Bound::Tensor(place) = bound else { return None };
             self.ranges.iter().find(|(known, _)| known == place).map(|(_, range)| *range)

@@ -1,0 +1,287 @@
+//! The commands of all dispatches of a program on one state: recorded once, executed at every step.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use ash::vk;
+use wgpu::hal::api::Vulkan;
+
+use super::{Context, Pipeline, refused};
+use crate::device::{Gpu, lock};
+use crate::error::Error;
+use crate::launch::{Binding, Copy, Dispatch, Transfers};
+
+/// Recorded dispatches, and all that the device needs to execute them.
+pub(crate) struct Commands {
+    gpu: Gpu,
+    context: Arc<Context>,
+    pool: vk::CommandPool,
+    sets: vk::DescriptorPool,
+    /// Executed within the command buffer of each step.
+    dispatches: vk::CommandBuffer,
+    /// The last step that executes them.
+    last: Mutex<Option<wgpu::SubmissionIndex>>,
+    /// What the dispatches use, for as long as they can be executed.
+    pipelines: Vec<Arc<Pipeline>>,
+    buffers: Vec<wgpu::Buffer>,
+}
+
+/// Stages and accesses on both sides of a barrier.
+type Side = (vk::PipelineStageFlags, vk::AccessFlags);
+
+const DISPATCHED: Side = (vk::PipelineStageFlags::COMPUTE_SHADER, vk::AccessFlags::SHADER_WRITE);
+const DISPATCH: Side = (
+    vk::PipelineStageFlags::COMPUTE_SHADER,
+    vk::AccessFlags::from_raw(vk::AccessFlags::SHADER_READ.as_raw() | vk::AccessFlags::SHADER_WRITE.as_raw()),
+);
+/// Whatever the queue did before.
+const ALL_BEFORE: Side = (vk::PipelineStageFlags::ALL_COMMANDS, vk::AccessFlags::MEMORY_WRITE);
+/// Whatever it does next.
+const ALL_AFTER: Side = (
+    vk::PipelineStageFlags::ALL_COMMANDS,
+    vk::AccessFlags::from_raw(vk::AccessFlags::MEMORY_READ.as_raw() | vk::AccessFlags::MEMORY_WRITE.as_raw()),
+);
+/// The same, and the host, which reads results.
+const HOST_AFTER: Side = (
+    vk::PipelineStageFlags::from_raw(
+        vk::PipelineStageFlags::ALL_COMMANDS.as_raw() | vk::PipelineStageFlags::HOST.as_raw(),
+    ),
+    ALL_AFTER.1,
+);
+
+impl Commands {
+    /// Records dispatches, with a barrier before each that waits for earlier ones. `copied` are buffers that are not
+    /// only bound.
+    pub(crate) fn new(
+        gpu: &Gpu,
+        context: &Arc<Context>,
+        dispatches: &[Dispatch<'_>],
+        copied: &[&wgpu::Buffer],
+    ) -> Result<Self, Error> {
+        let pipelines = dispatches.iter().map(|dispatch| gpu.replayed(context, dispatch.source));
+        let pipelines = pipelines.collect::<Result<Vec<_>, _>>()?;
+        let bound = || dispatches.iter().flat_map(|dispatch| &dispatch.bindings);
+        let mut buffers: Vec<wgpu::Buffer> = copied.iter().copied().cloned().collect();
+        for Binding { buffer, .. } in bound() {
+            if !buffers.contains(buffer) {
+                buffers.push(buffer.clone());
+            }
+        }
+        let raw = &context.raw;
+        let sizes = [vk::DescriptorPoolSize {
+            ty: vk::DescriptorType::STORAGE_BUFFER,
+            descriptor_count: (bound().count() as u32).max(1),
+        }];
+        let descriptor = vk::DescriptorPoolCreateInfo::default()
+            .max_sets((dispatches.len() as u32).max(1))
+            .pool_sizes(&sizes);
+        // SAFETY: the sizes are not zero.
+        let sets = unsafe { raw.create_descriptor_pool(&descriptor, None) };
+        let sets = sets.map_err(|result| refused("a pool of descriptor sets", result))?;
+        let descriptor = vk::CommandPoolCreateInfo::default().queue_family_index(context.queue_family);
+        // SAFETY: the family is that of the device's queue.
+        let pool = unsafe { raw.create_command_pool(&descriptor, None) };
+        let pool = pool.map_err(|result| {
+            // SAFETY: nothing uses it.
+            unsafe { raw.destroy_descriptor_pool(sets, None) };
+            refused("a pool of commands", result)
+        })?;
+        let mut this = Self {
+            gpu: gpu.clone(),
+            context: context.clone(),
+            pool,
+            sets,
+            dispatches: vk::CommandBuffer::null(),
+            last: Mutex::default(),
+            pipelines,
+            buffers,
+        };
+        this.record(dispatches)?;
+        Ok(this)
+    }
+
+    fn record(&mut self, dispatches: &[Dispatch<'_>]) -> Result<(), Error> {
+        let raw = &self.context.raw;
+        let descriptor = vk::CommandBufferAllocateInfo::default()
+            .command_pool(self.pool)
+            .level(vk::CommandBufferLevel::SECONDARY)
+            .command_buffer_count(1);
+        // SAFETY: nobody else knows the pool.
+        let buffers = unsafe { raw.allocate_command_buffers(&descriptor) };
+        self.dispatches = buffers.map_err(|result| refused("a command buffer", result))?[0];
+        let inherited = vk::CommandBufferInheritanceInfo::default();
+        // A step may be submitted while the one before is still on its way.
+        let descriptor = vk::CommandBufferBeginInfo::default()
+            .flags(vk::CommandBufferUsageFlags::SIMULTANEOUS_USE)
+            .inheritance_info(&inherited);
+        // SAFETY: the buffer is new.
+        let begun = unsafe { raw.begin_command_buffer(self.dispatches, &descriptor) };
+        begun.map_err(|result| refused("to record commands", result))?;
+        for (dispatch, pipeline) in dispatches.iter().zip(&self.pipelines) {
+            let set = self.descriptor_set(pipeline, &dispatch.bindings)?;
+            if dispatch.waits {
+                self.context.barrier(self.dispatches, DISPATCHED, DISPATCH);
+            }
+            let [x, y, z] = dispatch.grid();
+            let (bind_point, layout) = (vk::PipelineBindPoint::COMPUTE, pipeline.layout.pipeline);
+            // SAFETY: the buffer is being recorded; pipeline, set and layout are alive as long as it is and belong together;
+            // the grid is within the limits, as the one place that makes grids sees to.
+            unsafe {
+                raw.cmd_bind_pipeline(self.dispatches, bind_point, pipeline.raw);
+                raw.cmd_bind_descriptor_sets(self.dispatches, bind_point, layout, 0, &[set], &[]);
+                raw.cmd_dispatch(self.dispatches, x, y, z);
+            }
+        }
+        // SAFETY: the buffer is being recorded.
+        let ended = unsafe { raw.end_command_buffer(self.dispatches) };
+        ended.map_err(|result| refused("to record commands", result))
+    }
+
+    fn descriptor_set(&self, pipeline: &Pipeline, bindings: &[Binding]) -> Result<vk::DescriptorSet, Error> {
+        let raw = &self.context.raw;
+        let layouts = [pipeline.layout.set];
+        let descriptor =
+            vk::DescriptorSetAllocateInfo::default().descriptor_pool(self.sets).set_layouts(&layouts);
+        // SAFETY: nobody else knows the pool, and the layout is of this device.
+        let sets = unsafe { raw.allocate_descriptor_sets(&descriptor) };
+        let set = sets.map_err(|result| refused("a descriptor set", result))?[0];
+        for (number, binding) in bindings.iter().enumerate() {
+            let info = [vk::DescriptorBufferInfo {
+                buffer: handle(&binding.buffer)?,
+                offset: binding.offset,
+                range: binding.bytes,
+            }];
+            let write = vk::WriteDescriptorSet::default()
+                .dst_set(set)
+                .dst_binding(number as u32)
+                .descriptor_type(vk::DescriptorType::STORAGE_BUFFER)
+                .buffer_info(&info);
+            // SAFETY: no command uses the set yet; the range lies within the buffer, at the device's alignment, as
+            // `Binding` says.
+            unsafe { raw.update_descriptor_sets(&[write], &[]) };
+        }
+        Ok(set)
+    }
+
+    /// Submits a step. wgpu sees a command buffer that touches nothing: that it comes after what was submitted earlier, and
+    /// before what will be, is up to the barriers at its ends, and that buffers stay until it is over, to whoever holds them:
+    /// this for those that are bound, the caller for where `transfers` begin and end.
+    pub(crate) fn submit(&self, transfers: &Transfers<'_>) -> Result<wgpu::SubmissionIndex, Error> {
+        let [before, updates, after] =
+            [&transfers.before, &transfers.updates, &transfers.after].map(|copies| Copies::of(copies));
+        let (before, updates, after) = (before?, updates?, after?);
+        let device = &self.gpu.inner.device;
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let record = |buffer: vk::CommandBuffer| {
+            let context = &self.context;
+            context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
+            if !before.is_empty() {
+                context.copy(buffer, &before);
+                context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
+            }
+            // SAFETY: the buffer is being recorded, outside of a render pass, and what it executes is recorded for any
+            // number of uses at a time, with commands of the same queue family.
+            unsafe { context.raw.cmd_execute_commands(buffer, &[self.dispatches]) };
+            for copies in [&updates, &after] {
+                if !copies.is_empty() {
+                    context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
+                    context.copy(buffer, copies);
+                }
+            }
+            context.barrier(buffer, ALL_BEFORE, HOST_AFTER);
+        };
+        // SAFETY: the handle is only recorded into, and not after this call.
+        let recorded = unsafe {
+            encoder.as_hal_mut::<Vulkan, _, _>(|encoder| encoder.map(|encoder| record(encoder.raw_handle())))
+        };
+        if recorded.is_none() {
+            self.gpu.check()?;
+            return Err(Error::DeviceLost("it records no commands any more".into()));
+        }
+        let mut last = lock(&self.last);
+        let submission = self.gpu.inner.queue.submit([encoder.finish()]);
+        *last = Some(submission.clone());
+        Ok(submission)
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        if let Some(last) = lock(&self.last).take() {
+            let wait = wgpu::PollType::Wait { submission_index: Some(last), timeout: None };
+            if !matches!(self.gpu.polled(wait), Ok(Ok(_))) {
+                // Nobody can say whether the device still executes them: let them be.
+                return;
+            }
+        }
+        // SAFETY: the last step that executes them is over, and the pools take all that is in them along.
+        unsafe {
+            self.context.raw.destroy_command_pool(self.pool, None);
+            self.context.raw.destroy_descriptor_pool(self.sets, None);
+        }
+    }
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands")
+            .field("dispatches", &self.pipelines.len())
+            .field("buffers", &self.buffers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Copies between two buffers of the driver's.
+struct Copies {
+    from: vk::Buffer,
+    to: vk::Buffer,
+    regions: Vec<vk::BufferCopy>,
+}
+
+impl Copies {
+    /// Those that follow each other between the same two buffers are one.
+    fn of(copies: &[Copy<'_>]) -> Result<Vec<Self>, Error> {
+        let one = |copies: &[Copy<'_>]| {
+            let regions = copies.iter().map(region).collect::<Result<_, _>>()?;
+            Ok(Self { from: handle(copies[0].from)?, to: handle(copies[0].to)?, regions })
+        };
+        copies.chunk_by(|one, next| one.from == next.from && one.to == next.to).map(one).collect()
+    }
+}
+
+fn region(copy: &Copy<'_>) -> Result<vk::BufferCopy, Error> {
+    let within = |buffer: &wgpu::Buffer, offset: u64| {
+        offset.checked_add(copy.bytes).is_some_and(|end| end <= buffer.size())
+    };
+    if copy.bytes == 0 || !within(copy.from, copy.from_offset) || !within(copy.to, copy.to_offset) {
+        return Err(Error::Internal("a copy leaves its buffer".into()));
+    }
+    Ok(vk::BufferCopy { src_offset: copy.from_offset, dst_offset: copy.to_offset, size: copy.bytes })
+}
+
+/// The driver's buffer behind one of wgpu's.
+fn handle(buffer: &wgpu::Buffer) -> Result<vk::Buffer, Error> {
+    // SAFETY: it is not destroyed here, and whoever uses it keeps wgpu's buffer.
+    let raw = unsafe { buffer.as_hal::<Vulkan>().map(|buffer| buffer.raw_handle()) };
+    raw.ok_or_else(|| Error::DeviceLost("its buffers are gone".into()))
+}
+
+impl Context {
+    /// Has what follows in a command buffer wait for what came before.
+    fn barrier(&self, buffer: vk::CommandBuffer, before: Side, after: Side) {
+        let memory = [vk::MemoryBarrier::default().src_access_mask(before.1).dst_access_mask(after.1)];
+        // SAFETY: the buffer is being recorded, outside of a render pass.
+        unsafe {
+            let none = vk::DependencyFlags::empty();
+            self.raw.cmd_pipeline_barrier(buffer, before.0, after.0, none, &memory, &[], &[]);
+        }
+    }
+
+    fn copy(&self, buffer: vk::CommandBuffer, copies: &[Copies]) {
+        for Copies { from, to, regions } in copies {
+            // SAFETY: the buffer is being recorded; `region` has compared every range with both buffers, and no two of a
+            // step's copies overlap.
+            unsafe { self.raw.cmd_copy_buffer(buffer, *from, *to, regions) };
+        }
+    }
+}

@@ -5,8 +5,8 @@ use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use wgrad_core::Array;
 use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout, RECORDS};
+use wgrad_core::{Array, TensorSpec};
 
 use crate::device::{Gpu, lock};
 use crate::error::Error;
@@ -111,12 +111,11 @@ impl Program {
         };
         // Of a batch that does not say which of its records count, all do.
         let lacks = |(name, _): &(Arc<str>, _)| &**name == RECORDS && batch.layout.get(name).is_none();
-        let batch = match this.inputs.iter().any(lacks) && batch.memory.as_any().is::<HostMemory>() {
+        let batch = match batch.memory.as_any().is::<HostMemory>() && this.inputs.iter().any(lacks) {
             true => batch.with(RECORDS, [2], &[1u32, 1]),
             false => batch,
         };
-        self.check_batch(&batch.layout)?;
-        let layout = batch.layout.clone();
+        let fields = self.fields(&batch.layout)?;
         // The slot first: a sealed buffer that is not submitted would be missing in the ring.
         let mut slot = if this.results.is_empty() { None } else { Some(this.reader.take()?) };
         let staged = if this.inputs.is_empty() { None } else { self.stage(batch)?.seal() };
@@ -124,7 +123,8 @@ impl Program {
             self.poison();
         }
 
-        let transfers = self.transfers(state, staged.as_ref().map(|from| (from, &*layout)), slot.as_ref())?;
+        let inputs = staged.iter().flat_map(|from| fields.iter().map(move |offset| (from, *offset)));
+        let transfers = self.transfers(state, inputs, slot.as_ref())?;
         let submission = launch.submit(gpu, &transfers, timer)?;
         gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
         gpu.inner.count.dispatches.fetch_add(this.sources.len() as u64, Ordering::Relaxed);
@@ -156,20 +156,19 @@ impl Program {
     fn transfers<'a>(
         &'a self,
         state: &'a State,
-        staged: Option<(&'a wgpu::Buffer, &Layout)>,
+        inputs: impl Iterator<Item = (&'a wgpu::Buffer, u64)>,
         slot: Option<&'a Slot>,
     ) -> Result<Transfers<'a>, Error> {
         let this = &self.inner;
         let mut transfers = Transfers::default();
-        for ((name, spec), place) in this.inputs.iter().zip(&this.input_places) {
-            let staged = staged.and_then(|(from, layout)| Some((from, layout.get(name)?)));
-            let Some((from, field)) = staged else { continue };
+        for (((_, spec), place), (from, from_offset)) in
+            this.inputs.iter().zip(&this.input_places).zip(inputs)
+        {
             let (to, to_offset, _) = self.locate(place, state)?;
             let bytes = (spec.bytes() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-            if bytes == 0 {
-                continue;
+            if bytes > 0 {
+                transfers.before.push(Copy { from, from_offset, to, to_offset, bytes });
             }
-            transfers.before.push(Copy { from, from_offset: field.offset as u64, to, to_offset, bytes });
         }
         for (node, name) in &this.plan.copies {
             let place = this.plan.places[node.index()].as_ref();
@@ -193,27 +192,22 @@ impl Program {
         Ok(transfers)
     }
 
-    fn check_batch(&self, layout: &Layout) -> Result<(), Error> {
-        for (name, expected) in &self.inner.inputs {
-            match layout.get(name) {
-                None => {
-                    return Err(Error::MissingInput {
-                        name: name.to_string(),
-                        expected: expected.clone(),
-                        found: layout.fields().iter().map(|field| format!("`{}`", field.name)).collect(),
-                    });
-                }
-                Some(field) if field.spec != *expected => {
-                    return Err(Error::WrongInput {
-                        name: name.to_string(),
-                        expected: expected.clone(),
-                        found: field.spec.clone(),
-                    });
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(())
+    /// Where the inputs lie in a batch of this layout.
+    fn fields(&self, layout: &Layout) -> Result<Vec<u64>, Error> {
+        let field = |(name, expected): &(Arc<str>, TensorSpec)| match layout.get(name) {
+            Some(field) if field.spec == *expected => Ok(field.offset as u64),
+            Some(field) => Err(Error::WrongInput {
+                name: name.to_string(),
+                expected: expected.clone(),
+                found: field.spec.clone(),
+            }),
+            None => Err(Error::MissingInput {
+                name: name.to_string(),
+                expected: expected.clone(),
+                found: layout.fields().iter().map(|field| format!("`{}`", field.name)).collect(),
+            }),
+        };
+        self.inner.inputs.iter().map(field).collect()
     }
 
     /// The batch in staging memory: as it is if it was written there, else copied.

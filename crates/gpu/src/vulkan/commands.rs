@@ -23,7 +23,7 @@ pub(crate) struct Commands {
     last: Mutex<Option<wgpu::SubmissionIndex>>,
     /// What the dispatches use, for as long as they can be executed.
     pipelines: Vec<Arc<Pipeline>>,
-    buffers: Vec<wgpu::Buffer>,
+    buffers: Vec<(wgpu::Buffer, vk::Buffer)>,
 }
 
 /// Stages and accesses on both sides of a barrier.
@@ -50,7 +50,7 @@ const HOST_AFTER: Side = (
 );
 
 impl Commands {
-    /// Records dispatches, with a barrier before each that waits for earlier ones. `copied` are buffers that are not
+    /// Records dispatches, with a barrier before each that waits for earlier ones, and before and behind them all. `copied` are buffers that are not
     /// only bound.
     pub(crate) fn new(
         gpu: &Gpu,
@@ -61,10 +61,10 @@ impl Commands {
         let pipelines = dispatches.iter().map(|dispatch| gpu.replayed(context, dispatch.source));
         let pipelines = pipelines.collect::<Result<Vec<_>, _>>()?;
         let bound = || dispatches.iter().flat_map(|dispatch| &dispatch.bindings);
-        let mut buffers: Vec<wgpu::Buffer> = copied.iter().copied().cloned().collect();
-        for Binding { buffer, .. } in bound() {
-            if !buffers.contains(buffer) {
-                buffers.push(buffer.clone());
+        let mut buffers: Vec<(wgpu::Buffer, vk::Buffer)> = vec![];
+        for buffer in copied.iter().copied().chain(bound().map(|binding| &binding.buffer)) {
+            if buffers.iter().all(|(known, _)| known != buffer) {
+                buffers.push((buffer.clone(), handle(buffer)?));
             }
         }
         let raw = &context.raw;
@@ -117,6 +117,7 @@ impl Commands {
         // SAFETY: the buffer is new.
         let begun = unsafe { raw.begin_command_buffer(self.dispatches, &descriptor) };
         begun.map_err(|result| refused("to record commands", result))?;
+        self.context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
         for (dispatch, pipeline) in dispatches.iter().zip(&self.pipelines) {
             let set = self.descriptor_set(pipeline, &dispatch.bindings)?;
             if dispatch.waits {
@@ -132,6 +133,7 @@ impl Commands {
                 raw.cmd_dispatch(self.dispatches, x, y, z);
             }
         }
+        self.context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
         // SAFETY: the buffer is being recorded.
         let ended = unsafe { raw.end_command_buffer(self.dispatches) };
         ended.map_err(|result| refused("to record commands", result))
@@ -147,7 +149,7 @@ impl Commands {
         let set = sets.map_err(|result| refused("a descriptor set", result))?[0];
         for (number, binding) in bindings.iter().enumerate() {
             let info = [vk::DescriptorBufferInfo {
-                buffer: handle(&binding.buffer)?,
+                buffer: self.handle(&binding.buffer)?,
                 offset: binding.offset,
                 range: binding.bytes,
             }];
@@ -163,31 +165,42 @@ impl Commands {
         Ok(set)
     }
 
+    /// Copies of a step; those that follow each other between the same two buffers are one.
+    fn copies(&self, copies: &[Copy<'_>]) -> Result<Vec<Copies>, Error> {
+        let one = |copies: &[Copy<'_>]| {
+            let regions = copies.iter().map(region).collect::<Result<_, _>>()?;
+            Ok(Copies { from: self.handle(copies[0].from)?, to: self.handle(copies[0].to)?, regions })
+        };
+        copies.chunk_by(|one, next| one.from == next.from && one.to == next.to).map(one).collect()
+    }
+
+    /// The driver's buffer behind one of wgpu's.
+    fn handle(&self, buffer: &wgpu::Buffer) -> Result<vk::Buffer, Error> {
+        let known = self.buffers.iter().find(|(known, _)| known == buffer);
+        known.map_or_else(|| handle(buffer), |(_, handle)| Ok(*handle))
+    }
+
     /// Submits a step. wgpu sees a command buffer that touches nothing: that it comes after what was submitted earlier, and
     /// before what will be, is up to the barriers at its ends, and that buffers stay until it is over, to whoever holds them:
     /// this for those that are bound, the caller for where `transfers` begin and end.
     pub(crate) fn submit(&self, transfers: &Transfers<'_>) -> Result<wgpu::SubmissionIndex, Error> {
         let [before, updates, after] =
-            [&transfers.before, &transfers.updates, &transfers.after].map(|copies| Copies::of(copies));
+            [&transfers.before, &transfers.updates, &transfers.after].map(|copies| self.copies(copies));
         let (before, updates, after) = (before?, updates?, after?);
         let device = &self.gpu.inner.device;
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let record = |buffer: vk::CommandBuffer| {
             let context = &self.context;
             context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
-            if !before.is_empty() {
-                context.copy(buffer, &before);
-                context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
-            }
+            context.copy(buffer, &before);
             // SAFETY: the buffer is being recorded, outside of a render pass, and what it executes is recorded for any
             // number of uses at a time, with commands of the same queue family.
             unsafe { context.raw.cmd_execute_commands(buffer, &[self.dispatches]) };
-            for copies in [&updates, &after] {
-                if !copies.is_empty() {
-                    context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
-                    context.copy(buffer, copies);
-                }
+            if !updates.is_empty() {
+                context.copy(buffer, &updates);
+                context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
             }
+            context.copy(buffer, &after);
             context.barrier(buffer, ALL_BEFORE, HOST_AFTER);
         };
         // SAFETY: the handle is only recorded into, and not after this call.
@@ -236,17 +249,6 @@ struct Copies {
     from: vk::Buffer,
     to: vk::Buffer,
     regions: Vec<vk::BufferCopy>,
-}
-
-impl Copies {
-    /// Those that follow each other between the same two buffers are one.
-    fn of(copies: &[Copy<'_>]) -> Result<Vec<Self>, Error> {
-        let one = |copies: &[Copy<'_>]| {
-            let regions = copies.iter().map(region).collect::<Result<_, _>>()?;
-            Ok(Self { from: handle(copies[0].from)?, to: handle(copies[0].to)?, regions })
-        };
-        copies.chunk_by(|one, next| one.from == next.from && one.to == next.to).map(one).collect()
-    }
 }
 
 fn region(copy: &Copy<'_>) -> Result<vk::BufferCopy, Error> {

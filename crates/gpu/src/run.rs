@@ -134,11 +134,11 @@ impl Program {
             slot.pending.store(true, Ordering::Release);
             (slot.buffer.clone(), slot.mapped.clone(), slot.pending.clone())
         });
-        let ring = staged.map(|staged| (this.ring.clone(), staged));
+        let recycle = staged.map(|staged| this.ring.recycle(staged));
         // Whether wgpu knows or the driver alone: what the device uses is left alone until it is done.
         gpu.inner.queue.on_submitted_work_done(move || {
-            if let Some((ring, staged)) = ring {
-                ring.recycle(staged);
+            if let Some(recycle) = recycle {
+                recycle();
             }
             if let Some((buffer, mapped, pending)) = to_map {
                 buffer.map_async(wgpu::MapMode::Read, .., move |result| {

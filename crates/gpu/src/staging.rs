@@ -56,15 +56,17 @@ impl Ring {
         Ok(Staged { ring: self.clone(), layout: layout.clone(), buffer: Some(buffer), view: Some(view) })
     }
 
-    /// Maps a buffer again that the device has copied from.
-    pub(crate) fn recycle(&self, buffer: wgpu::Buffer) {
+    /// What is to be done with a buffer when the device has copied from it: it is mapped again, and back in the ring then.
+    pub(crate) fn recycle(&self, buffer: wgpu::Buffer) -> impl FnOnce() + Send + 'static {
         let shared = self.free.clone();
-        let mapped = buffer.clone();
-        buffer.map_async(wgpu::MapMode::Write, .., move |result| {
-            if result.is_ok() {
-                give_back(&shared, mapped);
-            }
-        });
+        move || {
+            let mapped = buffer.clone();
+            buffer.map_async(wgpu::MapMode::Write, .., move |result| {
+                if result.is_ok() {
+                    give_back(&shared, mapped);
+                }
+            });
+        }
     }
 }
 

@@ -1,16 +1,15 @@
 //! The device: what everything runs on, and the caches that live as long as it does.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use crate::adapter::{self, AdapterInfo, AdapterKind, Subgroups, Wanted};
-use crate::codegen::{Shaping, Source};
+use crate::codegen::Shaping;
 use crate::cooperative::{self, Offer};
 use crate::disk::DiskCache;
-use crate::disk::pipelines::{Pipelines, PipelinesOnDisk};
 use crate::error::Error;
+use crate::pipelines::Pipelines;
 use crate::tune::{Found, Tuning};
 use crate::vulkan;
 
@@ -87,13 +86,6 @@ pub(crate) struct Count {
     pub(crate) bind_groups: AtomicU64,
 }
 
-/// A pipeline and the layout of its one bind group.
-#[derive(Clone, Debug)]
-pub(crate) struct Pipeline {
-    pub(crate) pipeline: wgpu::ComputePipeline,
-    pub(crate) layout: wgpu::BindGroupLayout,
-}
-
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) device: wgpu::Device,
@@ -106,11 +98,8 @@ pub(crate) struct Inner {
     pub(crate) cooperative: Offer,
     /// The driver, where it keeps the commands of steps.
     pub(crate) vulkan: Option<Arc<vulkan::Context>>,
-    pipelines: Mutex<HashMap<String, Pipeline>>,
-    replayed: Mutex<HashMap<String, Arc<vulkan::Pipeline>>>,
-    on_disk: Option<Pipelines>,
+    pub(crate) pipelines: Pipelines,
     pub(crate) tuning: Found,
-    layouts: Mutex<HashMap<usize, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>>,
     lost: Arc<Mutex<Option<String>>>,
     failed: Arc<Mutex<Option<Error>>>,
 }
@@ -274,16 +263,13 @@ impl Gpu {
             lock(&sink).get_or_insert(translate("a command", &error));
         }));
         let vulkan = if options.replay { vulkan::Context::open(&device) } else { None };
-        let on_disk = vulkan
-            .as_ref()
-            .and_then(|vulkan| Pipelines::open(&device.adapter_info(), vulkan, &options.disk_cache));
+        let pipelines = Pipelines::open(&device, vulkan.as_ref(), &options.disk_cache);
         let tuning = Found::open(&info, &options).unwrap_or_else(|error| {
             lock(&failed).get_or_insert(error.into());
             Found::default()
         });
         let inner = Inner {
             cooperative: Offer::new(matrices),
-            on_disk,
             tuning,
             device,
             queue,
@@ -292,9 +278,7 @@ impl Gpu {
             options,
             count: Count::default(),
             vulkan,
-            pipelines: Mutex::default(),
-            replayed: Mutex::default(),
-            layouts: Mutex::default(),
+            pipelines,
             lost,
             failed,
         };
@@ -309,16 +293,6 @@ impl Gpu {
     /// How programs are compiled.
     pub fn options(&self) -> &Options {
         &self.inner.options
-    }
-
-    /// What was found on disk of the pipelines of earlier runs.
-    pub fn pipelines_on_disk(&self) -> &PipelinesOnDisk {
-        self.inner.on_disk.as_ref().map_or(&PipelinesOnDisk::Off, Pipelines::found)
-    }
-
-    /// Keeps the pipelines compiled so far for later runs, where that is possible.
-    pub(crate) fn save_pipelines(&self) {
-        self.inner.on_disk.iter().for_each(Pipelines::save);
     }
 
     /// What has happened so far.
@@ -423,121 +397,6 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// The layout of a bind group of storage buffers, and of pipelines that have it.
-    fn layouts(&self, bindings: usize) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
-        let mut layouts = lock(&self.inner.layouts);
-        let entry = |binding: usize| wgpu::BindGroupLayoutEntry {
-            binding: binding as u32,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: false },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        };
-        let create = || {
-            let entries: Vec<_> = (0..bindings).map(entry).collect();
-            let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries };
-            let group = self.inner.device.create_bind_group_layout(&descriptor);
-            let descriptor = wgpu::PipelineLayoutDescriptor {
-                label: None,
-                bind_group_layouts: &[Some(&group)],
-                immediate_size: 0,
-            };
-            let pipeline = self.inner.device.create_pipeline_layout(&descriptor);
-            (group, pipeline)
-        };
-        layouts.entry(bindings).or_insert_with(create).clone()
-    }
-
-    /// Whether the pipeline that steps use of a kernel's source exists.
-    pub(crate) fn is_prepared(&self, wgsl: &str) -> bool {
-        match &self.inner.vulkan {
-            Some(_) => lock(&self.inner.replayed).contains_key(wgsl),
-            None => lock(&self.inner.pipelines).contains_key(wgsl),
-        }
-    }
-
-    /// Compiles the pipeline that steps use of a kernel.
-    pub(crate) fn prepare(&self, source: &Source) -> Result<(), Error> {
-        match &self.inner.vulkan {
-            Some(context) => self.replayed(context, source).map(drop),
-            None => self.pipeline(&source.wgsl, source.bindings.len(), source.checked).map(drop),
-        }
-    }
-
-    /// The driver's own pipeline of a kernel, compiled on first use.
-    pub(crate) fn replayed(
-        &self,
-        context: &Arc<vulkan::Context>,
-        source: &Source,
-    ) -> Result<Arc<vulkan::Pipeline>, Error> {
-        let Source { wgsl, bindings, checked, .. } = source;
-        if let Some(known) = lock(&self.inner.replayed).get(wgsl) {
-            return Ok(known.clone());
-        }
-        let (is_checked, kept) = (*checked || self.inner.options.checked, self.inner.on_disk.as_ref());
-        // Every kernel of ours writes its workgroup memory before reading it.
-        let is_zeroed = *checked;
-        let cache = kept.map(Pipelines::cache);
-        let pipeline = vulkan::Pipeline::new(context, wgsl, bindings.len(), is_checked, is_zeroed, cache)?;
-        kept.iter().for_each(|kept| kept.added());
-        self.inner.count.pipelines.fetch_add(1, Ordering::Relaxed);
-        let pipeline = Arc::new(pipeline);
-        lock(&self.inner.replayed).insert(wgsl.clone(), pipeline.clone());
-        Ok(pipeline)
-    }
-
-    /// The pipeline of a kernel's source, compiled on first use. What users wrote is checked as it runs, and finds
-    /// its workgroup memory zeroed.
-    pub(crate) fn pipeline(&self, wgsl: &str, bindings: usize, checked: bool) -> Result<Pipeline, Error> {
-        if let Some(known) = lock(&self.inner.pipelines).get(wgsl) {
-            return Ok(known.clone());
-        }
-        let pipeline = self.compile_pipeline(wgsl, bindings, checked)?;
-        lock(&self.inner.pipelines).insert(wgsl.into(), pipeline.clone());
-        Ok(pipeline)
-    }
-
-    /// Compiles a kernel's source.
-    pub(crate) fn compile_pipeline(
-        &self,
-        wgsl: &str,
-        bindings: usize,
-        checked: bool,
-    ) -> Result<Pipeline, Error> {
-        let device = &self.inner.device;
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some("wgrad kernel"),
-            source: wgpu::ShaderSource::Wgsl(wgsl.into()),
-        };
-        let module = if checked || self.inner.options.checked {
-            device.create_shader_module(descriptor)
-        } else {
-            trusted(device, descriptor)
-        };
-        let (layout, pipeline_layout) = self.layouts(bindings);
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some("wgrad kernel"),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel of ours writes its workgroup memory before reading it.
-                zero_initialize_workgroup_memory: checked,
-                ..Default::default()
-            },
-            cache: None,
-        });
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::Driver { what: "a kernel".into(), message: format!("{error}\n{wgsl}") });
-        }
-        self.inner.count.pipelines.fetch_add(1, Ordering::Relaxed);
-        Ok(Pipeline { pipeline, layout })
-    }
-
     /// Waits until the device has finished a submission.
     pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
         self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
@@ -567,18 +426,6 @@ impl Gpu {
     pub fn synchronize(&self) -> Result<(), Error> {
         self.wait(None)
     }
-}
-
-/// A module without injected bounds checks.
-///
-/// Soundness: generated kernels compute every position symbolically with known ranges
-/// (`plan::index`); what could leave its tensor is clamped or guarded before the access, and positions
-/// read at run time are clamped to their axis. Loops have constant bounds. Tests run the same kernels
-/// checked.
-#[allow(unsafe_code)]
-fn trusted(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
-    // SAFETY: see above.
-    unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
 }
 
 /// A device error as one of ours.

@@ -2,8 +2,8 @@
 //!
 //! The modules stand in the order that data passes through them: [`plan`] (which kernels, in which order,
 //! where in memory) → [`codegen`] (WGSL) → [`program`] (pipelines) → `launch` (commands, kept by the driver where it is
-//! one of Vulkan) → [`run`] (one submission a step). [`compile`] leads through all but the last two; [`state`] holds variables, [`staging`] the batches on their
-//! way to the device, [`profile`] times kernels.
+//! one of Vulkan) → [`run`] (one submission a step). [`compile`] leads through all but the last two; [`state`] holds
+//! variables, [`staging`] the batches on their way to the device, [`profile`] times kernels.
 
 pub mod adapter;
 #[cfg(not(target_family = "wasm"))]
@@ -21,6 +21,7 @@ mod launch;
 mod own_kernels;
 mod parallel;
 pub mod peaks;
+mod pipelines;
 pub mod plan;
 pub mod profile;
 pub mod program;

@@ -1,5 +1,6 @@
-//! Compiled pipelines on disk, where the API hands them out (Vulkan): one file for each adapter and driver. A driver believes what it is given, so a file has a header of ours, and goes to the driver only if every
-//! byte is as it was written, by the same driver.
+//! Compiled pipelines on disk, where the API hands them out (Vulkan): one file for each adapter and driver. A driver
+//! believes what it is given, so a file has a header of ours, and goes to the driver only if every byte is as it was
+//! written, by the same driver.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,8 +4,9 @@ use wgrad_core::{DType, NodeId};
 
 use super::Choice;
 use crate::codegen::{self, Bound, Shaping, Source};
-use crate::device::{Gpu, Pipeline};
+use crate::device::Gpu;
 use crate::error::Error;
+use crate::pipelines::Pipeline;
 use crate::plan::{Kernel, Place, Plan, bytes_of};
 use crate::run::read_buffer;
 

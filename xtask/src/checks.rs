@@ -82,8 +82,16 @@ pub(crate) fn ci() -> Result<()> {
     run(cargo(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     alone()?;
     test(&[])?;
+    past_wgpu()?;
     run(&mut cargo(["build", "--release", "--examples"]))?;
     demo()
+}
+
+/// What speaks to Vulkan past wgpu, under Vulkan's own eyes.
+fn past_wgpu() -> Result<()> {
+    let tests = ["replay", "readback", "edges", "own_kernels", "from_wgpu"].map(|test| ["--test", test]);
+    let fixed = ["test", "--package", "wgrad-gpu"];
+    vulkan::validated(&mut cargo(fixed.into_iter().chain(tests.into_iter().flatten())))
 }
 
 /// Rustfmt does not follow modules that a macro declares, as the operations' are.

@@ -29,6 +29,10 @@ pub(crate) enum Error {
     DebianOnly { package: &'static str },
     #[error("`{command}` printed no report")]
     NoReport { command: String },
+    #[error("Vulkan's validation layer was not loaded")]
+    NotValidated,
+    #[error("Vulkan's validation layer found\n{message}")]
+    Invalid { message: String },
     #[error("the demo did not end with `test accuracy 0.…`")]
     NoAccuracy,
     #[error("the demo reached a test accuracy of {reached}, below {bar}")]

@@ -1,10 +1,13 @@
 //! Whether a Vulkan driver is there, without linking against one: the loader library and at least one
-//! driver manifest, where the loader's documentation ("Driver discovery on Linux") says they lie.
+//! driver manifest, where the loader's documentation ("Driver discovery on Linux") says they lie. And Khronos' validation
+//! layer, which watches what a program asks of the driver.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::error::Result;
+use crate::command::run_watched;
+use crate::error::{Error, Result};
 use crate::system::{Need, ensure};
 
 /// Mesa's drivers; one of them runs on the CPU and so on every machine.
@@ -23,6 +26,65 @@ pub(crate) fn ensure_driver() -> Result<()> {
         ensure(&NEED, || Places::of(|name| std::env::var_os(name)).complete())
     } else {
         Ok(())
+    }
+}
+
+/// The layer, under the name of its manifest.
+const LAYER: &str = "VK_LAYER_KHRONOS_validation";
+const LAYER_NEED: Need = Need {
+    what: "Vulkan's validation layer",
+    apt: "vulkan-validationlayers",
+    dnf: "vulkan-validation-layers",
+    pacman: "vulkan-validation-layers",
+    apk: "vulkan-validation-layers",
+    otherwise: "your system's package manager: Vulkan's validation layers",
+};
+
+/// Runs a command under the validation layer, which has to be there and to find nothing wrong. Does nothing but on Linux,
+/// whose systems have packages of it.
+pub(crate) fn validated(command: &mut Command) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let manifest = "share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json";
+    ensure(&LAYER_NEED, || {
+        ["/usr", "/usr/local"].iter().any(|root| Path::new(root).join(manifest).exists())
+    })?;
+    let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+    let settings = folder.path().join("vk_layer_settings.txt");
+    std::fs::write(&settings, SETTINGS).map_err(Error::io(&settings))?;
+    let mut said = Said::default();
+    command.env("VK_INSTANCE_LAYERS", LAYER).env("VK_LAYER_SETTINGS_PATH", &settings);
+    run_watched(command, |line| said.hear(line))?;
+    match said {
+        Said { active: false, .. } => Err(Error::NotValidated),
+        Said { wrong, .. } if !wrong.is_empty() => Err(Error::Invalid { message: wrong.join("\n") }),
+        _ => Ok(()),
+    }
+}
+
+/// All that the layer has to say, to standard output.
+const SETTINGS: &str = "\
+khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG
+khronos_validation.report_flags = error,warn,info
+khronos_validation.log_filename = stdout
+";
+
+/// What the layer said.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    /// That it watches.
+    active: bool,
+    /// What it found.
+    wrong: Vec<String>,
+}
+
+impl Said {
+    fn hear(&mut self, line: &str) {
+        self.active |= line.contains("Khronos Validation Layer Active");
+        if line.contains("Validation Error") || line.contains("Validation Warning") {
+            self.wrong.push(line.into());
+        }
     }
 }
 
@@ -81,6 +143,18 @@ mod tests {
     use std::fs::{create_dir_all, write};
 
     use super::*;
+
+    #[test]
+    fn hears_that_the_layer_watches_and_what_it_finds() {
+        let mut said = Said::default();
+        said.hear("status-message(INFO / SPEC): msgNum: 1 - Validation Information: [ status-message ] | Khronos Validation Layer Active:");
+        said.hear("test readback ... ok");
+        assert_eq!(said, Said { active: true, wrong: vec![] });
+        let wrong =
+            "VUID-1(ERROR / SPEC): msgNum: 2 - Validation Error: [ VUID-1 ] offset (0x4) must be a multiple";
+        said.hear(wrong);
+        assert_eq!(said.wrong, [wrong]);
+    }
 
     #[test]
     fn needs_both_the_loader_and_a_manifest() {

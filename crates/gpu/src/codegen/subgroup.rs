@@ -56,8 +56,11 @@ const OF_SPILLED: usize = 7;
 const ACCUMULATORS: usize = 128;
 /// Workgroups that keep the cores busy.
 pub(super) const ENOUGH_TASKS: usize = 16;
-/// The most operations in the body of the loop.
-const LARGEST: usize = 2304;
+/// Bytes of machine code that loading and storing an accumulator takes, and a multiplication and an addition; and the most
+/// that all of a step may take. Loads come on top, and first caches of instructions hold 32 KiB.
+const CODE_OF_RESULT: usize = 18;
+const CODE_OF_OPERATION: usize = 14;
+const LARGEST: usize = 28 << 10;
 /// The most accumulators of a lane.
 const MOST: usize = 512;
 /// Accumulators that stay in registers.
@@ -101,6 +104,11 @@ impl Cut {
         self.rows * self.columns * self.inner
     }
 
+    /// Bytes of machine code of a step's operations.
+    fn code(&self) -> usize {
+        self.rows * self.columns * (CODE_OF_RESULT + CODE_OF_OPERATION * self.inner)
+    }
+
     /// Whether it is a cut at all, fits the adapter, and lanes that load several rows each fill the tile.
     fn is_sensible(&self, product: &Product, lanes: usize) -> bool {
         let k = product.inner.len();
@@ -111,7 +119,7 @@ impl Cut {
             && (self.height == 1 || shapes.contains(&(self.columns, self.height)))
             && (1..=WIDEST).contains(&self.inner)
             && (self.rows_per_lane == 1 || self.rows == lanes * self.rows_per_lane)
-            && (self.rows == 1 || self.operations() <= LARGEST)
+            && (self.rows == 1 || self.code() <= LARGEST)
             && k / self.inner <= ITERATIONS
             && self.rows * self.columns <= MOST
     }

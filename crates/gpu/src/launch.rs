@@ -24,12 +24,6 @@ pub(crate) struct Dispatch<'a> {
     pub(crate) waits: bool,
 }
 
-impl Dispatch<'_> {
-    pub(crate) fn grid(&self) -> [u32; 3] {
-        self.source.grid
-    }
-}
-
 /// Bytes that are copied on the device.
 pub(crate) struct Copy<'a> {
     pub(crate) from: &'a wgpu::Buffer,
@@ -79,7 +73,7 @@ impl Launch {
             let (label, layout) = (None, &pipeline.layout);
             let descriptor = wgpu::BindGroupDescriptor { label, layout, entries: &entries };
             let group = gpu.inner.device.create_bind_group(&descriptor);
-            Ok((pipeline.pipeline, group, dispatch.grid()))
+            Ok((pipeline.pipeline, group, source.grid))
         };
         Ok(Self::Pass(dispatches.iter().map(bind).collect::<Result<_, Error>>()?))
     }

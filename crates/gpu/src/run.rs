@@ -124,11 +124,17 @@ impl Program {
         }
 
         let inputs = staged.iter().flat_map(|from| fields.iter().map(move |offset| (from, *offset)));
-        let transfers = self.transfers(state, inputs, slot.as_ref())?;
-        let submission = launch.submit(gpu, &transfers, timer)?;
+        let transfers = self.transfers(state, inputs, slot.as_ref());
+        let submission = match transfers.and_then(|transfers| launch.submit(gpu, &transfers, timer)) {
+            Ok(submission) => submission,
+            Err(error) => {
+                // Nothing copies from the sealed buffer: it goes back at once.
+                staged.into_iter().for_each(|staged| this.ring.recycle(staged)());
+                return Err(error);
+            }
+        };
         gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
         gpu.inner.count.dispatches.fetch_add(this.sources.len() as u64, Ordering::Relaxed);
-        drop(transfers);
         let to_map = slot.as_mut().map(|slot| {
             slot.submission = Some(submission);
             slot.pending.store(true, Ordering::Release);

@@ -50,8 +50,8 @@ const HOST_AFTER: Side = (
 );
 
 impl Commands {
-    /// Records dispatches, with a barrier before each that waits for earlier ones, and before and behind them all. `copied` are buffers that are not
-    /// only bound.
+    /// Records dispatches, with a barrier before each that waits for earlier ones, and before and behind them all.
+    /// `copied` are buffers that are not only bound.
     pub(crate) fn new(
         gpu: &Gpu,
         context: &Arc<Context>,
@@ -123,7 +123,7 @@ impl Commands {
             if dispatch.waits {
                 self.context.barrier(self.dispatches, DISPATCHED, DISPATCH);
             }
-            let [x, y, z] = dispatch.grid();
+            let [x, y, z] = dispatch.source.grid;
             let (bind_point, layout) = (vk::PipelineBindPoint::COMPUTE, pipeline.layout.pipeline);
             // SAFETY: the buffer is being recorded; pipeline, set and layout are alive as long as it is and belong together;
             // the grid is within the limits, as the one place that makes grids sees to.

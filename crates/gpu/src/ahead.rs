@@ -73,6 +73,6 @@ impl Gpu {
         let nothing = Source { grid: [0, 1, 1], ..source.clone() };
         let dispatch = Dispatch { source: &nothing, bindings, waits: false };
         let launch = Launch::new(self, &[dispatch], &[])?;
-        self.wait(Some(launch.submit(self, &Transfers::default(), None)?))
+        self.wait(&launch.submit(self, Transfers::default(), None)?)
     }
 }

@@ -90,6 +90,8 @@ pub(crate) struct Count {
 pub(crate) struct Inner {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
+    /// Held by whoever submits.
+    pub(crate) turn: Arc<Mutex<()>>,
     /// What the device was opened from, if it was opened here.
     adapter: Option<wgpu::Adapter>,
     pub(crate) info: AdapterInfo,
@@ -102,6 +104,13 @@ pub(crate) struct Inner {
     pub(crate) tuning: Found,
     lost: Arc<Mutex<Option<String>>>,
     failed: Arc<Mutex<Option<Error>>>,
+}
+
+/// Who opened a device: we do not know what else is submitted to a user's.
+enum Owner {
+    /// From an adapter, if others are to be opened from it.
+    Us(Option<wgpu::Adapter>),
+    User,
 }
 
 /// A device of an adapter. Clones share it.
@@ -198,7 +207,7 @@ impl Gpu {
         };
         let (device, queue) = device
             .map_err(|error| Error::NoDevice { adapter: info.name.clone(), message: error.to_string() })?;
-        let gpu = Self::open(device, queue, Some(adapter.clone()), sizes, info, options);
+        let gpu = Self::open(device, queue, Owner::Us(Some(adapter.clone())), sizes, info, options);
         gpu.check()?;
         Ok(gpu)
     }
@@ -223,10 +232,11 @@ impl Gpu {
         let (disk_cache, tuning) = (DiskCache::Off, Tuning::Off);
         let options = Options { disk_cache, tuning, shaping, ..this.options.clone() };
         let sizes = this.cooperative.sizes.clone();
-        Some(Self::open(device, queue, None, sizes, this.info.clone(), options))
+        Some(Self::open(device, queue, Owner::Us(None), sizes, this.info.clone(), options))
     }
 
-    /// Uses a device that the program already has.
+    /// Uses a device that the program already has. wgpu submits all steps, in turn with what the program does on its own;
+    /// where the API is Vulkan that takes the host some tens of microseconds a step more than on a device of [`Gpu::new`].
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         Self::from_wgpu_with(device, queue, Options::default())
     }
@@ -235,7 +245,7 @@ impl Gpu {
     pub fn from_wgpu_with(device: wgpu::Device, queue: wgpu::Queue, options: Options) -> Self {
         let info = AdapterInfo::of(&device.adapter_info(), device.features(), &device.limits());
         // What matrices the adapter has is not known.
-        Self::open(device, queue, None, vec![], info, options)
+        Self::open(device, queue, Owner::User, vec![], info, options)
     }
 
     /// The adapters of this system.
@@ -247,7 +257,7 @@ impl Gpu {
     fn open(
         device: wgpu::Device,
         queue: wgpu::Queue,
-        adapter: Option<wgpu::Adapter>,
+        owner: Owner,
         matrices: Vec<usize>,
         info: AdapterInfo,
         options: Options,
@@ -262,7 +272,9 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&sink).get_or_insert(translate("a command", &error));
         }));
-        let vulkan = if options.replay { vulkan::Context::open(&device) } else { None };
+        let turn = Arc::new(Mutex::new(()));
+        let ours = matches!(owner, Owner::Us(_)).then_some(&turn);
+        let vulkan = if options.replay { vulkan::Context::open(&device, ours) } else { None };
         let pipelines = Pipelines::open(&device, vulkan.as_ref(), &options.disk_cache);
         let tuning = Found::open(&info, &options).unwrap_or_else(|error| {
             lock(&failed).get_or_insert(error.into());
@@ -273,7 +285,8 @@ impl Gpu {
             tuning,
             device,
             queue,
-            adapter,
+            turn,
+            adapter: if let Owner::Us(adapter) = owner { adapter } else { None },
             info,
             options,
             count: Count::default(),
@@ -392,14 +405,8 @@ impl Gpu {
         let mut encoder =
             self.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.clear_buffer(&buffer, 0, None);
-        self.inner.queue.submit([encoder.finish()]);
-        self.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+        self.submit([encoder.finish()]);
         Ok(buffer)
-    }
-
-    /// Waits until the device has finished a submission.
-    pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
-        self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
     }
 
     /// Runs the callbacks of whatever has finished.
@@ -420,11 +427,6 @@ impl Gpu {
         poll: wgpu::PollType,
     ) -> std::thread::Result<Result<wgpu::PollStatus, wgpu::PollError>> {
         catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(poll)))
-    }
-
-    /// Waits until everything submitted so far has finished.
-    pub fn synchronize(&self) -> Result<(), Error> {
-        self.wait(None)
     }
 }
 

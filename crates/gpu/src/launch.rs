@@ -5,6 +5,7 @@ use crate::codegen::Source;
 use crate::device::Gpu;
 use crate::error::Error;
 use crate::profile::Timer;
+use crate::ticket::Ticket;
 use crate::vulkan::Commands;
 
 /// A part of a buffer that a kernel binds: within the buffer, at the device's alignment and no longer than it allows.
@@ -25,23 +26,24 @@ pub(crate) struct Dispatch<'a> {
 }
 
 /// Bytes that are copied on the device.
-pub(crate) struct Copy<'a> {
-    pub(crate) from: &'a wgpu::Buffer,
+#[derive(PartialEq)]
+pub(crate) struct Copy {
+    pub(crate) from: wgpu::Buffer,
     pub(crate) from_offset: u64,
-    pub(crate) to: &'a wgpu::Buffer,
+    pub(crate) to: wgpu::Buffer,
     pub(crate) to_offset: u64,
     pub(crate) bytes: u64,
 }
 
 /// What is copied around the dispatches of a step.
 #[derive(Default)]
-pub(crate) struct Transfers<'a> {
+pub(crate) struct Transfers {
     /// Inputs, from staging memory.
-    pub(crate) before: Vec<Copy<'a>>,
+    pub(crate) before: Vec<Copy>,
     /// Variables that cannot be updated in place.
-    pub(crate) updates: Vec<Copy<'a>>,
+    pub(crate) updates: Vec<Copy>,
     /// Results, to where the host reads them.
-    pub(crate) after: Vec<Copy<'a>>,
+    pub(crate) after: Vec<Copy>,
 }
 
 /// Dispatches, ready to be submitted any number of times.
@@ -84,12 +86,12 @@ impl Launch {
     pub(crate) fn submit(
         &self,
         gpu: &Gpu,
-        transfers: &Transfers<'_>,
+        transfers: Transfers,
         timer: Option<&Timer>,
-    ) -> Result<wgpu::SubmissionIndex, Error> {
+    ) -> Result<Ticket, Error> {
         match self {
             Self::Kept(commands) => commands.submit(transfers),
-            Self::Pass(dispatches) => Ok(gpu.inner.queue.submit([record(gpu, dispatches, transfers, timer)])),
+            Self::Pass(dispatches) => Ok(gpu.submit([record(gpu, dispatches, &transfers, timer)])),
         }
     }
 }
@@ -103,11 +105,11 @@ fn entry((number, binding): (usize, &Binding)) -> wgpu::BindGroupEntry<'_> {
 fn record(
     gpu: &Gpu,
     dispatches: &[(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 3])],
-    transfers: &Transfers<'_>,
+    transfers: &Transfers,
     timer: Option<&Timer>,
 ) -> wgpu::CommandBuffer {
     let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    let copy = |encoder: &mut wgpu::CommandEncoder, copies: &[Copy<'_>]| {
+    let copy = |encoder: &mut wgpu::CommandEncoder, copies: &[Copy]| {
         for Copy { from, from_offset, to, to_offset, bytes } in copies {
             encoder.copy_buffer_to_buffer(from, *from_offset, to, *to_offset, *bytes);
         }

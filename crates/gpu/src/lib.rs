@@ -29,6 +29,7 @@ pub mod roofline;
 pub mod run;
 pub mod staging;
 pub mod state;
+mod ticket;
 pub mod tune;
 mod upload;
 #[cfg_attr(

@@ -71,8 +71,8 @@ impl Gpu {
             record(&mut encoder, runs);
             let commands = encoder.finish();
             let start = Instant::now();
-            let submission = self.inner.queue.submit([commands]);
-            self.wait(Some(submission))?;
+            let submission = self.submit([commands]);
+            self.wait(&submission)?;
             Ok::<f64, Error>(start.elapsed().as_secs_f64())
         };
         time(1)?;

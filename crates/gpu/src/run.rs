@@ -13,29 +13,77 @@ use crate::error::Error;
 use crate::launch::{Copy, Launch, Transfers};
 use crate::profile::Timer;
 use crate::program::{Compiled, Program};
-use crate::staging::Staged;
+use crate::staging::{Staged, when_mapped};
 use crate::state::State;
+use crate::ticket::Ticket;
 
 /// Readback buffers that exist from the start; more are made only if more outputs are held unread.
 const READS: usize = 4;
 
-/// A readback buffer and whether it is mapped.
+/// A readback buffer.
 #[derive(Clone, Debug)]
 struct Slot {
     buffer: wgpu::Buffer,
     mapped: Arc<AtomicBool>,
+    /// Whether wgpu has yet to say that the run is over.
     pending: Arc<AtomicBool>,
     /// The run that writes to it.
-    submission: Option<wgpu::SubmissionIndex>,
+    ticket: Ticket,
 }
 
 impl Slot {
+    fn is_over(&self, gpu: &Gpu) -> bool {
+        match self.ticket {
+            Ticket::Wgpu(_) => !self.pending.load(Ordering::Acquire),
+            Ticket::Step(step) => step <= gpu.steps_over(),
+        }
+    }
+
     /// Waits for the run that writes to it, and for no later one.
     fn finish(&self, gpu: &Gpu) -> Result<(), Error> {
-        while self.pending.load(Ordering::Acquire) {
-            gpu.wait(self.submission.clone())?;
+        match self.ticket {
+            Ticket::Wgpu(_) => {
+                while self.pending.load(Ordering::Acquire) {
+                    gpu.wait(&self.ticket)?;
+                }
+                Ok(())
+            }
+            Ticket::Step(_) => gpu.wait(&self.ticket),
         }
-        Ok(())
+    }
+
+    /// Maps it, for as long as only the driver writes to it.
+    fn map(&self, gpu: &Gpu) -> Result<(), Error> {
+        if self.mapped.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mapped = self.mapped.clone();
+        let is_mapped = move |is_mapped| mapped.store(is_mapped, Ordering::Release);
+        when_mapped(&self.buffer, wgpu::MapMode::Read, true, is_mapped);
+        // Nothing that wgpu knows of uses it, so this is all there is to wait for.
+        gpu.poll(wgpu::PollType::Poll)?;
+        if self.mapped.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(Error::Driver { what: "a readback".into(), message: "it was not mapped".into() })
+    }
+
+    /// What is to be done when wgpu says that the run is over; until then it is pending.
+    fn arrival(&self, unmapped: bool) -> impl FnOnce() + Send + 'static {
+        self.pending.store(true, Ordering::Release);
+        let Self { buffer, mapped, pending, .. } = self.clone();
+        move || {
+            when_mapped(&buffer, wgpu::MapMode::Read, unmapped, move |is_mapped| {
+                mapped.store(is_mapped, Ordering::Release);
+                pending.store(false, Ordering::Release);
+            });
+        }
+    }
+
+    fn unmap(&self) {
+        if self.mapped.swap(false, Ordering::AcqRel) {
+            self.buffer.unmap();
+        }
     }
 }
 
@@ -59,17 +107,16 @@ impl Reader {
 
     fn slot(&self) -> Result<Slot, Error> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.gpu.zeroed_buffer("readback", self.bytes, usage)?;
-        Ok(Slot { buffer, mapped: Arc::default(), pending: Arc::default(), submission: None })
+        let buffer = self.gpu.buffer("readback", self.bytes, usage)?;
+        Ok(Slot { buffer, mapped: Arc::default(), pending: Arc::default(), ticket: Ticket::Step(0) })
     }
 
-    /// A buffer that the device may write to. One that was dropped unread is waited for.
-    fn take(&self) -> Result<Slot, Error> {
+    /// A buffer that the device may write to, mapped or not. One that was dropped unread is waited for.
+    fn take(&self, mapped: bool) -> Result<Slot, Error> {
         let mut free = lock(&self.free);
-        let idle = free.iter().position(|slot| !slot.pending.load(Ordering::Acquire));
-        let slot = match idle {
+        let slot = match free.iter().position(|slot| slot.is_over(&self.gpu)) {
             Some(at) => free.remove(at),
-            None if free.is_empty() => return self.slot(),
+            None if free.is_empty() => self.slot()?,
             None => {
                 let slot = free.remove(0);
                 drop(free);
@@ -77,8 +124,10 @@ impl Reader {
                 slot
             }
         };
-        if slot.mapped.swap(false, Ordering::AcqRel) {
-            slot.buffer.unmap();
+        if mapped {
+            slot.map(&self.gpu)?;
+        } else {
+            slot.unmap();
         }
         Ok(slot)
     }
@@ -116,55 +165,57 @@ impl Program {
             false => batch,
         };
         let fields = self.fields(&batch.layout)?;
+        // What wgpu records copies for must not be mapped then; what only the driver sees stays so.
+        let recorded = matches!(*launch, Launch::Pass(_));
         // The slot first: a sealed buffer that is not submitted would be missing in the ring.
-        let mut slot = if this.results.is_empty() { None } else { Some(this.reader.take()?) };
+        let mut slot = if this.results.is_empty() { None } else { Some(this.reader.take(!recorded)?) };
         let staged = if this.inputs.is_empty() { None } else { self.stage(batch)?.seal() };
         if gpu.options().poison {
             self.poison();
         }
+        if recorded {
+            staged.iter().for_each(wgpu::Buffer::unmap);
+        }
 
         let inputs = staged.iter().flat_map(|from| fields.iter().map(move |offset| (from, *offset)));
         let transfers = self.transfers(state, inputs, slot.as_ref());
-        let submission = match transfers.and_then(|transfers| launch.submit(gpu, &transfers, timer)) {
-            Ok(submission) => submission,
-            Err(error) => {
-                // Nothing copies from the sealed buffer: it goes back at once.
-                staged.into_iter().for_each(|staged| this.ring.recycle(staged)());
-                return Err(error);
+        let submitted = transfers.and_then(|transfers| launch.submit(gpu, transfers, timer));
+        match &submitted {
+            Ok(Ticket::Step(step)) => {
+                gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+                if let Some(staged) = staged {
+                    this.ring.recycle(staged, *step);
+                }
             }
-        };
-        gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
-        gpu.inner.count.dispatches.fetch_add(this.sources.len() as u64, Ordering::Relaxed);
-        let to_map = slot.as_mut().map(|slot| {
-            slot.submission = Some(submission);
-            slot.pending.store(true, Ordering::Release);
-            (slot.buffer.clone(), slot.mapped.clone(), slot.pending.clone())
-        });
-        let recycle = staged.map(|staged| this.ring.recycle(staged));
-        // Whether wgpu knows or the driver alone: what the device uses is left alone until it is done.
-        gpu.inner.queue.on_submitted_work_done(move || {
-            if let Some(recycle) = recycle {
-                recycle();
-            }
-            if let Some((buffer, mapped, pending)) = to_map {
-                buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-                    mapped.store(result.is_ok(), Ordering::Release);
-                    pending.store(false, Ordering::Release);
+            Ok(Ticket::Wgpu(_)) => {
+                let recycle = staged.map(|staged| this.ring.recycler(staged, recorded));
+                let arrive = slot.as_ref().map(|slot| slot.arrival(recorded));
+                // Whether wgpu knows or the driver alone: what the device uses is left alone until it is done.
+                gpu.inner.queue.on_submitted_work_done(move || {
+                    recycle.into_iter().for_each(|recycle| recycle());
+                    arrive.into_iter().for_each(|arrive| arrive());
                 });
+                // Runs the callbacks of whatever has finished by now; does not wait.
+                gpu.poll(wgpu::PollType::Poll)?;
             }
-        });
-        // Runs the callbacks of whatever has finished by now; does not wait.
-        gpu.poll(wgpu::PollType::Poll)?;
+            // Nothing copies from the sealed buffer: it goes back at once.
+            Err(_) => staged.into_iter().for_each(|staged| this.ring.recycler(staged, recorded)()),
+        }
+        let ticket = submitted?;
+        gpu.inner.count.dispatches.fetch_add(this.sources.len() as u64, Ordering::Relaxed);
+        if let Some(slot) = &mut slot {
+            slot.ticket = ticket;
+        }
         Ok(Outputs { program: this.clone(), slot, data: OnceCell::new() })
     }
 
     /// The copies of a step.
     fn transfers<'a>(
-        &'a self,
-        state: &'a State,
+        &self,
+        state: &State,
         inputs: impl Iterator<Item = (&'a wgpu::Buffer, u64)>,
-        slot: Option<&'a Slot>,
-    ) -> Result<Transfers<'a>, Error> {
+        slot: Option<&Slot>,
+    ) -> Result<Transfers, Error> {
         let this = &self.inner;
         let mut transfers = Transfers::default();
         for (((_, spec), place), (from, from_offset)) in
@@ -173,6 +224,7 @@ impl Program {
             let (to, to_offset, _) = self.locate(place, state)?;
             let bytes = (spec.bytes() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
             if bytes > 0 {
+                let (from, to) = (from.clone(), to.clone());
                 transfers.before.push(Copy { from, from_offset, to, to_offset, bytes });
             }
         }
@@ -181,19 +233,15 @@ impl Program {
             let place = place.ok_or_else(|| Error::Internal(format!("%{} has no place", node.0)))?;
             let (from, from_offset, bytes) = self.locate(place, state)?;
             let to_offset = state.slot(name)?.offset;
-            transfers.updates.push(Copy { from, from_offset, to: &state.buffer, to_offset, bytes });
+            let (from, to) = (from.clone(), state.buffer.clone());
+            transfers.updates.push(Copy { from, from_offset, to, to_offset, bytes });
         }
         for (slot, result) in
             slot.iter().flat_map(|slot| this.results.iter().map(move |result| (slot, result)))
         {
             let (from, from_offset, bytes) = self.locate(&result.place, state)?;
-            transfers.after.push(Copy {
-                from,
-                from_offset,
-                to: &slot.buffer,
-                to_offset: result.offset,
-                bytes,
-            });
+            let (from, to, to_offset) = (from.clone(), slot.buffer.clone(), result.offset);
+            transfers.after.push(Copy { from, from_offset, to, to_offset, bytes });
         }
         Ok(transfers)
     }
@@ -249,6 +297,8 @@ impl Program {
         for (offset, bytes) in &this.constants {
             this.gpu.inner.queue.write_buffer(&this.workspace, *offset, bytes);
         }
+        // Before anything that wgpu does not see.
+        this.gpu.submit([]);
     }
 }
 
@@ -263,9 +313,12 @@ pub struct Outputs {
 impl Outputs {
     /// Whether the values can be read without waiting.
     pub fn is_ready(&self) -> bool {
-        // What the device says goes to whoever reads the values.
-        let _ = self.program.gpu.polled(wgpu::PollType::Poll);
-        self.slot.as_ref().is_none_or(|slot| !slot.pending.load(Ordering::Acquire))
+        let Some(slot) = &self.slot else { return true };
+        if let Ticket::Wgpu(_) = slot.ticket {
+            // What the device says goes to whoever reads the values.
+            let _ = self.program.gpu.polled(wgpu::PollType::Poll);
+        }
+        slot.is_over(&self.program.gpu)
     }
 
     /// An output by its position in what the recording closure returned; waits for the run.
@@ -352,10 +405,9 @@ pub(crate) fn read_buffer(
     let to = gpu.buffer("readback", bytes, usage)?;
     let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     encoder.copy_buffer_to_buffer(buffer, offset, &to, 0, bytes);
-    let submission = Some(gpu.inner.queue.submit([encoder.finish()]));
-    gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+    let ticket = gpu.submit([encoder.finish()]);
     let pending = Arc::new(AtomicBool::new(true));
-    let slot = Slot { buffer: to, mapped: Arc::default(), pending: pending.clone(), submission };
+    let slot = Slot { buffer: to, mapped: Arc::default(), pending: pending.clone(), ticket };
     slot.buffer.map_async(wgpu::MapMode::Read, .., move |_| pending.store(false, Ordering::Release));
     read_mapped(gpu, &slot)
 }

@@ -10,6 +10,7 @@ use wgrad_core::batch::{BatchAllocator, BatchError, BatchMemory, Layout};
 
 use crate::device::{Gpu, lock};
 use crate::error::Error;
+use crate::ticket::Ticket;
 
 /// Batches that can be filled or on their way at once.
 const DEPTH: usize = 4;
@@ -20,12 +21,15 @@ pub(crate) struct Ring {
     gpu: Gpu,
     /// (field, bound) pairs that written values are checked against.
     bounds: Vec<(String, u32)>,
-    free: Arc<(Mutex<Vec<wgpu::Buffer>>, Condvar)>,
+    free: Arc<Free>,
 }
+
+/// Mapped buffers, and the number of the step that each waits for.
+type Free = (Mutex<Vec<(wgpu::Buffer, u64)>>, Condvar);
 
 impl Ring {
     pub(crate) fn new(gpu: &Gpu, bytes: usize, bounds: Vec<(String, u32)>) -> Result<Self, Error> {
-        let free = (0..DEPTH).map(|_| mapped(gpu, bytes)).collect::<Result<Vec<_>, _>>()?;
+        let free = (0..DEPTH).map(|_| Ok((mapped(gpu, bytes)?, 0))).collect::<Result<Vec<_>, Error>>()?;
         Ok(Self { gpu: gpu.clone(), bounds, free: Arc::new((Mutex::new(free), Condvar::new())) })
     }
 
@@ -34,19 +38,25 @@ impl Ring {
         let (free, returned) = &*self.free;
         let mut list = lock(free);
         let buffer = loop {
-            if let Some(buffer) = list.pop() {
-                break buffer;
+            let over = self.gpu.steps_over();
+            if let Some(at) = list.iter().position(|(_, step)| *step <= over) {
+                break list.swap_remove(at).0;
             }
-            // Buffers come back in callbacks, which run when somebody polls the device.
-            let waited = returned.wait_timeout(list, Duration::from_micros(200));
-            drop(waited.unwrap_or_else(std::sync::PoisonError::into_inner));
-            self.gpu.poll(wgpu::PollType::Poll)?;
+            if let Some(step) = list.iter().map(|(_, step)| *step).min() {
+                drop(list);
+                self.gpu.wait(&Ticket::Step(step))?;
+            } else {
+                // Buffers come back in callbacks, which run when somebody polls the device.
+                let waited = returned.wait_timeout(list, Duration::from_micros(200));
+                drop(waited.unwrap_or_else(std::sync::PoisonError::into_inner));
+                self.gpu.poll(wgpu::PollType::Poll)?;
+            }
             list = lock(free);
         };
         drop(list);
         let buffer = if buffer.size() < layout.bytes() as u64 {
             // Without memory for a larger one, this one must not be missing in the ring.
-            mapped(&self.gpu, layout.bytes()).inspect_err(|_| give_back(&self.free, buffer))?
+            mapped(&self.gpu, layout.bytes()).inspect_err(|_| give_back(&self.free, buffer, 0))?
         } else {
             buffer
         };
@@ -56,23 +66,42 @@ impl Ring {
         Ok(Staged { ring: self.clone(), layout: layout.clone(), buffer: Some(buffer), view: Some(view) })
     }
 
-    /// What is to be done with a buffer when the device has copied from it: it is mapped again, and back in the ring then.
-    pub(crate) fn recycle(&self, buffer: wgpu::Buffer) -> impl FnOnce() + Send + 'static {
-        let shared = self.free.clone();
+    /// Takes a mapped buffer back, to be written to when a step is over.
+    pub(crate) fn recycle(&self, buffer: wgpu::Buffer, step: u64) {
+        give_back(&self.free, buffer, step);
+    }
+
+    /// What is to be done with a buffer that nothing copies from any more: it is mapped again, where it is not, and back in
+    /// the ring then.
+    pub(crate) fn recycler(&self, buffer: wgpu::Buffer, unmapped: bool) -> impl FnOnce() + Send + 'static {
+        let free = self.free.clone();
         move || {
-            let mapped = buffer.clone();
-            buffer.map_async(wgpu::MapMode::Write, .., move |result| {
-                if result.is_ok() {
-                    give_back(&shared, mapped);
+            when_mapped(&buffer.clone(), wgpu::MapMode::Write, unmapped, move |is_mapped| {
+                if is_mapped {
+                    give_back(&free, buffer, 0);
                 }
             });
         }
     }
 }
 
-fn give_back(shared: &(Mutex<Vec<wgpu::Buffer>>, Condvar), buffer: wgpu::Buffer) {
-    lock(&shared.0).push(buffer);
-    shared.1.notify_one();
+fn give_back(free: &Free, buffer: wgpu::Buffer, step: u64) {
+    lock(&free.0).push((buffer, step));
+    free.1.notify_one();
+}
+
+/// Calls back as soon as a buffer is mapped, at once if it is; says whether it is.
+pub(crate) fn when_mapped(
+    buffer: &wgpu::Buffer,
+    mode: wgpu::MapMode,
+    unmapped: bool,
+    then: impl FnOnce(bool) + Send + 'static,
+) {
+    if unmapped {
+        buffer.map_async(mode, .., move |result| then(result.is_ok()));
+    } else {
+        then(true);
+    }
 }
 
 fn mapped(gpu: &Gpu, bytes: usize) -> Result<wgpu::Buffer, Error> {
@@ -101,12 +130,10 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Ends the writing; the buffer can be copied from.
+    /// Ends the writing: the buffer, still mapped.
     pub(crate) fn seal(mut self) -> Option<wgpu::Buffer> {
         self.view = None;
-        let buffer = self.buffer.take()?;
-        buffer.unmap();
-        Some(buffer)
+        self.buffer.take()
     }
 
     /// Whether this was lent by a ring, for a layout: what was written was checked against those.
@@ -173,7 +200,7 @@ impl Drop for Staged {
     fn drop(&mut self) {
         self.view = None;
         if let Some(buffer) = self.buffer.take() {
-            give_back(&self.ring.free, buffer);
+            give_back(&self.ring.free, buffer, 0);
         }
     }
 }

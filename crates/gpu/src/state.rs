@@ -156,8 +156,7 @@ impl State {
         let mut encoder =
             self.gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&other.buffer, 0, &self.buffer, 0, self.bytes);
-        self.gpu.inner.queue.submit([encoder.finish()]);
-        self.gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
+        self.gpu.submit([encoder.finish()]);
         self.gpu.check()
     }
 

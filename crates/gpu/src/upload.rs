@@ -29,8 +29,7 @@ impl Gpu {
         }
         drop(mapped);
         from.unmap();
-        self.inner.queue.submit([encoder.finish()]);
-        self.inner.count.submissions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.submit([encoder.finish()]);
         self.check()
     }
 }

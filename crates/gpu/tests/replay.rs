@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use wgrad_core::batch::Batch;
 use wgrad_core::{Array, F32, Graph, Init, Mode, Tensor, Var, Vars};
 use wgrad_gpu::plan::{Place, Plan};
-use wgrad_gpu::{Gpu, Options, Program, State};
+use wgrad_gpu::{Error, Gpu, Options, Program, State};
 
 static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("the tests need an adapter"));
 
@@ -111,6 +111,72 @@ fn a_program_and_its_state_may_go_before_their_steps_are_over() {
     }
     let (program, mut state) = program(&GPU);
     assert!(program.run(&mut state, batch(0)).unwrap().scalar(0).unwrap() > 0.0);
+}
+
+/// Some of a program's steps go past wgpu and some through it, which unmaps what it copies from and to: all use the same
+/// buffers.
+#[test]
+fn profiled_steps_are_steps() {
+    let [kept, profiled] = [1, 3].map(|every| {
+        let (program, mut state) = program(&GPU);
+        let mut losses = vec![];
+        for step in 0..24 {
+            if every > 1 && step % every == 0 {
+                match program.profile(&mut state, batch(step)) {
+                    Ok(times) => assert_eq!(times.len(), program.stats().dispatches),
+                    Err(Error::Unsupported { .. }) => drop(program.run(&mut state, batch(step)).unwrap()),
+                    Err(error) => panic!("{error}"),
+                }
+            } else {
+                losses.push((step, program.run(&mut state, batch(step)).unwrap()));
+            }
+        }
+        let losses = losses.iter().filter(|(step, _)| step % 3 > 0);
+        (losses.map(|(_, loss)| loss.scalar(0).unwrap().to_bits()).collect::<Vec<_>>(), bits(&state))
+    });
+    assert_eq!(kept, profiled);
+}
+
+/// Batches say where their fields lie, and each its own way.
+#[test]
+fn layouts_alternate() {
+    let program = GPU.compile(Mode::Eval, |g| [g.input("a", [5], F32) * 10.0 + g.input("b", [5], F32)]);
+    let (program, mut state) = (program.unwrap(), GPU.init(&Vars::new(), 0).unwrap());
+    let outputs: Vec<_> = (0..40)
+        .map(|step| {
+            let (a, b) = ([step as f32; 5], [(step % 7) as f32; 5]);
+            let batch = match step % 3 {
+                0 => Batch::new().with("a", [5], &a).with("b", [5], &b),
+                1 => Batch::new().with("b", [5], &b).with("a", [5], &a),
+                _ => Batch::new().with("b", [5], &b).with("more", [100], &[9f32; 100]).with("a", [5], &a),
+            };
+            program.run(&mut state, batch).unwrap()
+        })
+        .collect();
+    for (step, outputs) in outputs.iter().enumerate() {
+        assert_eq!(outputs.get(0).unwrap().data, [(10 * step + step % 7) as f64; 5]);
+    }
+}
+
+/// The queue takes one submission at a time, whoever makes it.
+#[test]
+fn threads_take_turns() {
+    let train = || {
+        let (program, mut state) = program(&GPU);
+        for step in 0..30 {
+            program.run(&mut state, batch(step)).unwrap();
+            if step % 4 == 0 {
+                state = state.duplicate().unwrap();
+            }
+        }
+        bits(&state)
+    };
+    let alone = train();
+    let others: Vec<Vec<u64>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(train)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(others.iter().all(|bits| *bits == alone));
 }
 
 /// More states than a program keeps commands for, in turn.

@@ -107,8 +107,8 @@ impl<'a> Trial<'a> {
         let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&self.fresh, 0, &self.work, 0, self.work.size());
         shaped.record(&mut encoder, 1);
-        let submission = self.gpu.inner.queue.submit([encoder.finish()]);
-        self.gpu.wait(Some(submission))?;
+        let submission = self.gpu.submit([encoder.finish()]);
+        self.gpu.wait(&submission)?;
         let read = |id: &NodeId| {
             let spec = &self.plan.recording.node(*id).spec;
             let place = self.plan.place(self.kernel, *id);

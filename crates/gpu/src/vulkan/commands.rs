@@ -10,6 +10,7 @@ use super::{Context, Pipeline, refused};
 use crate::device::{Gpu, lock};
 use crate::error::Error;
 use crate::launch::{Binding, Copy, Dispatch, Transfers};
+use crate::ticket::Ticket;
 
 /// Recorded dispatches, and all that the device needs to execute them.
 pub(crate) struct Commands {
@@ -17,13 +18,27 @@ pub(crate) struct Commands {
     context: Arc<Context>,
     pool: vk::CommandPool,
     sets: vk::DescriptorPool,
-    /// Executed within the command buffer of each step.
+    /// Executed by each step.
     dispatches: vk::CommandBuffer,
-    /// The last step that executes them.
-    last: Mutex<Option<wgpu::SubmissionIndex>>,
+    steps: Mutex<Steps>,
     /// What the dispatches use, for as long as they can be executed.
     pipelines: Vec<Arc<Pipeline>>,
     buffers: Vec<(wgpu::Buffer, vk::Buffer)>,
+}
+
+/// What steps have in common, and the last of them.
+#[derive(Default)]
+struct Steps {
+    /// What goes before the dispatches, for each staging buffer, and behind them, for each readback buffer.
+    before: Vec<Recorded>,
+    behind: Vec<Recorded>,
+    last: Option<Ticket>,
+}
+
+/// Copies, which keep their buffers, and the command buffer that does them.
+struct Recorded {
+    copies: Vec<Copy>,
+    commands: vk::CommandBuffer,
 }
 
 /// Stages and accesses on both sides of a barrier.
@@ -92,7 +107,7 @@ impl Commands {
             pool,
             sets,
             dispatches: vk::CommandBuffer::null(),
-            last: Mutex::default(),
+            steps: Mutex::default(),
             pipelines,
             buffers,
         };
@@ -100,23 +115,36 @@ impl Commands {
         Ok(this)
     }
 
-    fn record(&mut self, dispatches: &[Dispatch<'_>]) -> Result<(), Error> {
+    /// A new command buffer, which is being recorded.
+    fn begin(&self, level: vk::CommandBufferLevel) -> Result<vk::CommandBuffer, Error> {
         let raw = &self.context.raw;
         let descriptor = vk::CommandBufferAllocateInfo::default()
             .command_pool(self.pool)
-            .level(vk::CommandBufferLevel::SECONDARY)
+            .level(level)
             .command_buffer_count(1);
-        // SAFETY: nobody else knows the pool.
+        // SAFETY: nobody else knows the pool, and only one at a time records: whoever makes this, or has locked `steps`.
         let buffers = unsafe { raw.allocate_command_buffers(&descriptor) };
-        self.dispatches = buffers.map_err(|result| refused("a command buffer", result))?[0];
+        let buffer = buffers.map_err(|result| refused("a command buffer", result))?[0];
         let inherited = vk::CommandBufferInheritanceInfo::default();
         // A step may be submitted while the one before is still on its way.
         let descriptor = vk::CommandBufferBeginInfo::default()
             .flags(vk::CommandBufferUsageFlags::SIMULTANEOUS_USE)
             .inheritance_info(&inherited);
         // SAFETY: the buffer is new.
-        let begun = unsafe { raw.begin_command_buffer(self.dispatches, &descriptor) };
+        let begun = unsafe { raw.begin_command_buffer(buffer, &descriptor) };
         begun.map_err(|result| refused("to record commands", result))?;
+        Ok(buffer)
+    }
+
+    fn end(&self, buffer: vk::CommandBuffer) -> Result<(), Error> {
+        // SAFETY: the buffer is being recorded.
+        let ended = unsafe { self.context.raw.end_command_buffer(buffer) };
+        ended.map_err(|result| refused("to record commands", result))
+    }
+
+    fn record(&mut self, dispatches: &[Dispatch<'_>]) -> Result<(), Error> {
+        self.dispatches = self.begin(vk::CommandBufferLevel::SECONDARY)?;
+        let raw = &self.context.raw;
         self.context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
         for (dispatch, pipeline) in dispatches.iter().zip(&self.pipelines) {
             let set = self.descriptor_set(pipeline, &dispatch.bindings)?;
@@ -134,9 +162,7 @@ impl Commands {
             }
         }
         self.context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
-        // SAFETY: the buffer is being recorded.
-        let ended = unsafe { raw.end_command_buffer(self.dispatches) };
-        ended.map_err(|result| refused("to record commands", result))
+        self.end(self.dispatches)
     }
 
     fn descriptor_set(&self, pipeline: &Pipeline, bindings: &[Binding]) -> Result<vk::DescriptorSet, Error> {
@@ -165,67 +191,131 @@ impl Commands {
         Ok(set)
     }
 
-    /// Copies of a step; those that follow each other between the same two buffers are one.
-    fn copies(&self, copies: &[Copy<'_>]) -> Result<Vec<Copies>, Error> {
-        let one = |copies: &[Copy<'_>]| {
-            let regions = copies.iter().map(region).collect::<Result<_, _>>()?;
-            Ok(Copies { from: self.handle(copies[0].from)?, to: self.handle(copies[0].to)?, regions })
-        };
-        copies.chunk_by(|one, next| one.from == next.from && one.to == next.to).map(one).collect()
-    }
-
     /// The driver's buffer behind one of wgpu's.
     fn handle(&self, buffer: &wgpu::Buffer) -> Result<vk::Buffer, Error> {
         let known = self.buffers.iter().find(|(known, _)| known == buffer);
         known.map_or_else(|| handle(buffer), |(_, handle)| Ok(*handle))
     }
 
-    /// Submits a step. wgpu sees a command buffer that touches nothing: that it comes after what was submitted earlier, and
-    /// before what will be, is up to the barriers at its ends, and that buffers stay until it is over, to whoever holds them:
-    /// this for those that are bound, the caller for where `transfers` begin and end.
-    pub(crate) fn submit(&self, transfers: &Transfers<'_>) -> Result<wgpu::SubmissionIndex, Error> {
-        let [before, updates, after] =
-            [&transfers.before, &transfers.updates, &transfers.after].map(|copies| self.copies(copies));
-        let (before, updates, after) = (before?, updates?, after?);
+    /// Submits a step. That it comes after what was submitted earlier, and before what will be, is up to the barriers at its
+    /// ends; that buffers stay until it is over, to whoever holds them: this for those that are bound or, where wgpu does not
+    /// submit, copied from and to.
+    pub(crate) fn submit(&self, transfers: Transfers) -> Result<Ticket, Error> {
+        let Transfers { before, mut updates, after } = transfers;
+        let mut steps = lock(&self.steps);
+        let ticket = match &self.context.queue {
+            Some(queue) => {
+                let mut commands = vec![];
+                if !before.is_empty() {
+                    let record = |buffer, copies: &[Copy]| self.before(buffer, copies);
+                    commands.push(self.recorded(&mut steps.before, before, record)?);
+                }
+                let updated = updates.len();
+                updates.extend(after);
+                let record = |buffer, copies: &[Copy]| {
+                    let (updates, after) = copies.split_at(updated);
+                    self.dispatch(buffer, updates, after)
+                };
+                commands.push(self.recorded(&mut steps.behind, updates, record)?);
+                // SAFETY: the buffers are recorded for any number of uses at a time, and kept, with all they use, until the
+                // last step is over.
+                Ticket::Step(unsafe { queue.submit(&self.context, &commands) }?)
+            }
+            None => self.submit_through_wgpu(&before, &updates, &after)?,
+        };
+        steps.last = Some(ticket.clone());
+        Ok(ticket)
+    }
+
+    /// wgpu sees a command buffer that touches nothing.
+    fn submit_through_wgpu(
+        &self,
+        before: &[Copy],
+        updates: &[Copy],
+        after: &[Copy],
+    ) -> Result<Ticket, Error> {
         let device = &self.gpu.inner.device;
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let record = |buffer: vk::CommandBuffer| {
-            let context = &self.context;
-            context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
-            context.copy(buffer, &before);
-            // SAFETY: the buffer is being recorded, outside of a render pass, and what it executes is recorded for any
-            // number of uses at a time, with commands of the same queue family.
-            unsafe { context.raw.cmd_execute_commands(buffer, &[self.dispatches]) };
-            if !updates.is_empty() {
-                context.copy(buffer, &updates);
-                context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
-            }
-            context.copy(buffer, &after);
-            context.barrier(buffer, ALL_BEFORE, HOST_AFTER);
+            self.before(buffer, before)?;
+            self.dispatch(buffer, updates, after)
         };
         // SAFETY: the handle is only recorded into, and not after this call.
         let recorded = unsafe {
             encoder.as_hal_mut::<Vulkan, _, _>(|encoder| encoder.map(|encoder| record(encoder.raw_handle())))
         };
-        if recorded.is_none() {
+        let Some(recorded) = recorded else {
             self.gpu.check()?;
             return Err(Error::DeviceLost("it records no commands any more".into()));
+        };
+        recorded?;
+        Ok(self.gpu.submit([encoder.finish()]))
+    }
+
+    /// The command buffer that does these copies: recorded when they are first met.
+    fn recorded(
+        &self,
+        known: &mut Vec<Recorded>,
+        copies: Vec<Copy>,
+        record: impl FnOnce(vk::CommandBuffer, &[Copy]) -> Result<(), Error>,
+    ) -> Result<vk::CommandBuffer, Error> {
+        if let Some(known) = known.iter().find(|known| known.copies == copies) {
+            return Ok(known.commands);
         }
-        let mut last = lock(&self.last);
-        let submission = self.gpu.inner.queue.submit([encoder.finish()]);
-        *last = Some(submission.clone());
-        Ok(submission)
+        let commands = self.begin(vk::CommandBufferLevel::PRIMARY)?;
+        record(commands, &copies)?;
+        self.end(commands)?;
+        known.push(Recorded { copies, commands });
+        Ok(commands)
+    }
+
+    /// Records what goes before the dispatches.
+    fn before(&self, buffer: vk::CommandBuffer, copies: &[Copy]) -> Result<(), Error> {
+        self.context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
+        self.copy(buffer, copies)
+    }
+
+    /// Records the dispatches and what goes behind them.
+    fn dispatch(&self, buffer: vk::CommandBuffer, updates: &[Copy], after: &[Copy]) -> Result<(), Error> {
+        let context = &self.context;
+        // SAFETY: the buffer is being recorded, outside of a render pass, and what it executes is recorded for any number of
+        // uses at a time, with commands of the same queue family.
+        unsafe { context.raw.cmd_execute_commands(buffer, &[self.dispatches]) };
+        if !updates.is_empty() {
+            self.copy(buffer, updates)?;
+            context.barrier(buffer, ALL_BEFORE, ALL_AFTER);
+        }
+        self.copy(buffer, after)?;
+        context.barrier(buffer, ALL_BEFORE, HOST_AFTER);
+        Ok(())
+    }
+
+    /// Records copies; those that follow each other between the same two buffers are one.
+    fn copy(&self, buffer: vk::CommandBuffer, copies: &[Copy]) -> Result<(), Error> {
+        for copies in copies.chunk_by(|one, next| one.from == next.from && one.to == next.to) {
+            let (from, to) = (self.handle(&copies[0].from)?, self.handle(&copies[0].to)?);
+            let regions = copies.iter().map(region).collect::<Result<Vec<_>, _>>()?;
+            // SAFETY: the buffer is being recorded; `region` has compared every range with both buffers, and no two of a
+            // step's copies overlap.
+            unsafe { self.context.raw.cmd_copy_buffer(buffer, from, to, &regions) };
+        }
+        Ok(())
     }
 }
 
 impl Drop for Commands {
     fn drop(&mut self) {
-        if let Some(last) = lock(&self.last).take() {
-            let wait = wgpu::PollType::Wait { submission_index: Some(last), timeout: None };
-            if !matches!(self.gpu.polled(wait), Ok(Ok(_))) {
-                // Nobody can say whether the device still executes them: let them be.
-                return;
+        let over = match lock(&self.steps).last.take() {
+            None => true,
+            Some(Ticket::Step(step)) => self.context.wait(step).is_ok(),
+            Some(Ticket::Wgpu(submission)) => {
+                let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+                matches!(self.gpu.polled(wait), Ok(Ok(_)))
             }
+        };
+        if !over {
+            // Nobody can say whether the device still executes them: let them be.
+            return;
         }
         // SAFETY: the last step that executes them is over, and the pools take all that is in them along.
         unsafe {
@@ -244,18 +334,11 @@ impl fmt::Debug for Commands {
     }
 }
 
-/// Copies between two buffers of the driver's.
-struct Copies {
-    from: vk::Buffer,
-    to: vk::Buffer,
-    regions: Vec<vk::BufferCopy>,
-}
-
-fn region(copy: &Copy<'_>) -> Result<vk::BufferCopy, Error> {
+fn region(copy: &Copy) -> Result<vk::BufferCopy, Error> {
     let within = |buffer: &wgpu::Buffer, offset: u64| {
         offset.checked_add(copy.bytes).is_some_and(|end| end <= buffer.size())
     };
-    if copy.bytes == 0 || !within(copy.from, copy.from_offset) || !within(copy.to, copy.to_offset) {
+    if copy.bytes == 0 || !within(&copy.from, copy.from_offset) || !within(&copy.to, copy.to_offset) {
         return Err(Error::Internal("a copy leaves its buffer".into()));
     }
     Ok(vk::BufferCopy { src_offset: copy.from_offset, dst_offset: copy.to_offset, size: copy.bytes })
@@ -276,14 +359,6 @@ impl Context {
         unsafe {
             let none = vk::DependencyFlags::empty();
             self.raw.cmd_pipeline_barrier(buffer, before.0, after.0, none, &memory, &[], &[]);
-        }
-    }
-
-    fn copy(&self, buffer: vk::CommandBuffer, copies: &[Copies]) {
-        for Copies { from, to, regions } in copies {
-            // SAFETY: the buffer is being recorded; `region` has compared every range with both buffers, and no two of a
-            // step's copies overlap.
-            unsafe { self.raw.cmd_copy_buffer(buffer, *from, *to, regions) };
         }
     }
 }

@@ -2,13 +2,14 @@
 //! is recorded once and executed at every step. wgpu records a pass anew each time, at a microsecond and more a dispatch;
 //! and as it follows whole buffers, it has every dispatch wait for the one before (`docs/decisions.md`).
 //!
-//! wgpu still owns the device, the queue and all buffers: what a step touches is declared to it in the same submission
-//! ([`Commands::submit`]), so that it orders, keeps and frees them as ever. This folder is the only place that speaks to
-//! the driver past wgpu, and so is unsafe throughout.
+//! wgpu still owns the device and all buffers. Where the device is ours alone, steps go to its queue past wgpu too
+//! ([`steps`]); a user's is left to wgpu. This folder is the only place that speaks to the driver past wgpu, and so is unsafe
+//! throughout.
 #![allow(unsafe_code)]
 
 mod commands;
 mod pipeline;
+mod steps;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::error::Error;
 
 pub(crate) use commands::Commands;
 pub(crate) use pipeline::Pipeline;
+use steps::Queue;
 
 /// The driver behind a device of wgpu.
 pub(crate) struct Context {
@@ -32,6 +34,8 @@ pub(crate) struct Context {
     features: wgpu::Features,
     /// By number of storage buffers.
     layouts: Mutex<HashMap<usize, Layout>>,
+    /// The queue, where nobody submits to it but us.
+    queue: Option<Queue>,
     /// What keeps the driver's device alive; dropped last.
     _device: wgpu::Device,
 }
@@ -44,8 +48,9 @@ struct Layout {
 }
 
 impl Context {
-    /// That of a device; `None` if its API is another.
-    pub(crate) fn open(device: &wgpu::Device) -> Option<Arc<Self>> {
+    /// That of a device; `None` if its API is another. Steps go past wgpu where all that does not is submitted by whoever
+    /// holds `turn`.
+    pub(crate) fn open(device: &wgpu::Device, turn: Option<&Arc<Mutex<()>>>) -> Option<Arc<Self>> {
         // SAFETY: the handles that are taken from here are not destroyed, and `_device` outlives them.
         let hal = unsafe { device.as_hal::<Vulkan>() }?;
         let instance = hal.shared_instance();
@@ -60,7 +65,12 @@ impl Context {
             (1, 2) => (1, 5),
             _ => (1, 6),
         };
+        // wgpu has the driver count with semaphores wherever they are part of Vulkan.
+        let counts = version >= vk::API_VERSION_1_2;
+        let queue =
+            turn.filter(|_| counts).and_then(|turn| Queue::new(hal.raw_device(), hal.raw_queue(), turn));
         Some(Arc::new(Self {
+            queue,
             raw: hal.raw_device().clone(),
             queue_family: hal.queue_family_index(),
             spirv,
@@ -103,6 +113,9 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
+        if let Some(queue) = &self.queue {
+            queue.destroy(&self.raw);
+        }
         for layout in lock(&self.layouts).values() {
             // SAFETY: pipelines and commands made with them hold this context, so none is left.
             unsafe {

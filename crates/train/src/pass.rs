@@ -10,8 +10,9 @@ use crate::objective::Measures;
 use crate::{ConfusionMatrix, Scores, Total, TrainError};
 
 /// How many steps may be under way before the oldest result is waited for: enough that the device never
-/// idles, few enough that an error shows soon.
-const STEPS_AHEAD: usize = 8;
+/// idles, few enough that an error shows soon, and that loaders, which fill the memory that steps have done with, are
+/// not what waits for a busy device.
+const STEPS_AHEAD: usize = 2;
 
 /// A program, and the loader that fills its batches.
 pub(crate) struct Pass {

@@ -81,8 +81,8 @@ impl Launch {
     }
 
     /// Submits copies and dispatches; every dispatch has a pass of its own where a timer wants to know how long it took.
-    /// Buffers that transfers begin or end in and that were not `copied` must be kept until the submission is over, and not
-    /// be mapped before.
+    /// The host leaves buffers that transfers begin or end in alone until the submission is over; where wgpu records the copies
+    /// they must not even be mapped.
     pub(crate) fn submit(
         &self,
         gpu: &Gpu,

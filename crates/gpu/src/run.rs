@@ -3,7 +3,9 @@
 
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout, RECORDS};
 use wgrad_core::{Array, TensorSpec};
@@ -57,12 +59,20 @@ impl Slot {
         if self.mapped.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mapped = self.mapped.clone();
-        let is_mapped = move |is_mapped| mapped.store(is_mapped, Ordering::Release);
-        when_mapped(&self.buffer, wgpu::MapMode::Read, true, is_mapped);
-        // Nothing that wgpu knows of uses it, so this is all there is to wait for.
-        gpu.poll(wgpu::PollType::Poll)?;
-        if self.mapped.load(Ordering::Acquire) {
+        let (tell, told) = mpsc::channel();
+        when_mapped(&self.buffer, wgpu::MapMode::Read, true, move |is_mapped| {
+            let _ = tell.send(is_mapped);
+        });
+        // Nothing that wgpu knows of uses it, so the next poll says so: this one, or that of another thread.
+        let is_mapped = loop {
+            gpu.poll(wgpu::PollType::Poll)?;
+            match told.recv_timeout(Duration::from_millis(1)) {
+                Err(RecvTimeoutError::Timeout) => {}
+                answer => break answer == Ok(true),
+            }
+        };
+        self.mapped.store(is_mapped, Ordering::Release);
+        if is_mapped {
             return Ok(());
         }
         Err(Error::Driver { what: "a readback".into(), message: "it was not mapped".into() })

@@ -48,8 +48,8 @@ struct Layout {
 }
 
 impl Context {
-    /// That of a device; `None` if its API is another. Steps go past wgpu where all that does not is submitted by whoever
-    /// holds `turn`.
+    /// That of a device; `None` if its API is another. With `turn`, steps go past wgpu to the queue, and whoever submits
+    /// anything else there has to hold it.
     pub(crate) fn open(device: &wgpu::Device, turn: Option<&Arc<Mutex<()>>>) -> Option<Arc<Self>> {
         // SAFETY: the handles that are taken from here are not destroyed, and `_device` outlives them.
         let hal = unsafe { device.as_hal::<Vulkan>() }?;

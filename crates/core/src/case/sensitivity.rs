@@ -4,6 +4,8 @@
 //! elsewhere. So the graph is evaluated again with errors of the size a device may make put into every
 //! node's value, at random; what they do to an output is what it may differ by.
 
+use std::collections::HashMap;
+
 use crate::case::uniform;
 use crate::interpret::{Environment, evaluate, evaluate_with};
 use crate::ops::{Binary, BinaryKind, Unary, UnaryKind};
@@ -30,7 +32,8 @@ const MARGIN: f64 = 8.0;
 /// - of integers, booleans, moved and chosen elements, nothing: they are exact.
 ///
 /// Where an error changes a decision (a comparison, an argmax, a cast to integer), the tolerance is the
-/// whole difference between the branches.
+/// whole difference between the branches, and besides it what errors do while decisions stay: of the few draws that take
+/// another branch, all may have errors that make the difference smaller.
 pub fn sensitivity(
     recording: &Recording,
     environment: &Environment,
@@ -55,23 +58,51 @@ pub fn sensitivity(
         let spec = &recording.node(*id).spec;
         Array::from_fn(spec, |_| MARGIN * smallest(spec.dtype))
     };
-    let mut tolerances: Vec<Array> = outputs.iter().map(flushed).collect();
+    // What errors do while all decisions stay, and what other decisions do without errors.
+    let mut rounded: Vec<Array> = outputs.iter().map(flushed).collect();
+    let mut decided: Vec<Array> =
+        outputs.iter().map(|id| Array::from_fn(&recording.node(*id).spec, |_| 0.0)).collect();
     for run in 1..=RUNS {
+        let mut decisions = HashMap::new();
         let disturbed = evaluate_with(recording, environment, |id, value| {
+            if is_decision(recording.node(id)) && value.data != exact[id.index()].data {
+                decisions.insert(id, value.data.clone());
+            }
             let Some(errors) = &errors[id.index()] else { return };
             let stream = seed.wrapping_add(run << 32 | u64::from(id.0));
             for (element, (value, error)) in value.data.iter_mut().zip(errors).enumerate() {
                 *value += error * (2.0 * uniform(stream, element) - 1.0);
             }
         });
-        for (tolerance, id) in tolerances.iter_mut().zip(outputs) {
-            let pairs = disturbed[id.index()].data.iter().zip(&exact[id.index()].data);
-            for (slot, (disturbed, exact)) in tolerance.data.iter_mut().zip(pairs) {
-                *slot = slot.max((disturbed - exact).abs());
+        let other = (!decisions.is_empty()).then(|| {
+            evaluate_with(recording, environment, |id, value| {
+                if is_decision(recording.node(id)) {
+                    value.data.clone_from(decisions.get(&id).unwrap_or(&exact[id.index()].data));
+                }
+            })
+        });
+        let branch = other.as_ref().unwrap_or(&exact);
+        for (largest, [from, to]) in [(&mut rounded, [branch, &disturbed]), (&mut decided, [&exact, branch])]
+        {
+            for (largest, id) in largest.iter_mut().zip(outputs) {
+                let pairs = from[id.index()].data.iter().zip(&to[id.index()].data);
+                for (slot, (from, to)) in largest.data.iter_mut().zip(pairs) {
+                    *slot = slot.max((to - from).abs());
+                }
             }
         }
     }
-    tolerances
+    for (rounded, decided) in rounded.iter_mut().zip(&decided) {
+        rounded.data.iter_mut().zip(&decided.data).for_each(|(slot, decided)| *slot += decided);
+    }
+    rounded
+}
+
+/// Whether a node's values jump where its operands change a little.
+fn is_decision(node: &Node) -> bool {
+    use UnaryKind::{Ceil, Floor, Round, Sign, Trunc};
+    node.spec.dtype.epsilon() == 0.0
+        || matches!(&node.op, Op::Unary(Unary { kind: Sign | Floor | Ceil | Round | Trunc }))
 }
 
 /// The terms of a sum or difference that a node adds a constant to.

@@ -71,8 +71,8 @@ impl Gpu {
         let binding = |_: &Bound| Binding { buffer: buffer.clone(), offset: 0, bytes: Place::ALIGNMENT };
         let bindings = source.bindings.iter().map(binding).collect();
         let nothing = Source { grid: [0, 1, 1], ..source.clone() };
-        let dispatch = Dispatch { source: &nothing, bindings, waits: false };
+        let dispatch = Dispatch { source: &nothing, bindings, waits: false, times: 1 };
         let launch = Launch::new(self, &[dispatch], &[])?;
-        self.wait(&launch.submit(self, Transfers::default(), None)?)
+        self.wait(&launch.submit(self, Transfers::default())?)
     }
 }

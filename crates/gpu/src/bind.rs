@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use wgrad_core::Op;
 
 use crate::codegen::{Bound, Source, Word};
-use crate::device::lock;
+use crate::device::{Gpu, lock};
 use crate::error::Error;
 use crate::launch::{Binding, Dispatch, Launch};
 use crate::plan::Place;
@@ -24,10 +24,7 @@ impl Program {
         if let Some((_, launch)) = known.iter().find(|(id, _)| *id == state.id) {
             return Ok(launch.clone());
         }
-        let copied = [&this.workspace, &state.buffer];
-        let dispatches = self.dispatches(state)?;
-        let launch = Arc::new(Launch::new(&this.gpu, &dispatches, &copied)?);
-        this.gpu.inner.count.bind_groups.fetch_add(dispatches.len() as u64, Ordering::Relaxed);
+        let launch = self.prepare(state, Launch::new)?;
         known.push_back((state.id, launch.clone()));
         if known.len() > KEPT {
             known.pop_front();
@@ -35,8 +32,21 @@ impl Program {
         Ok(launch)
     }
 
+    /// The dispatches for a state, prepared in one way or another.
+    pub(crate) fn prepare(
+        &self,
+        state: &State,
+        launch: impl FnOnce(&Gpu, &[Dispatch<'_>], &[&wgpu::Buffer]) -> Result<Launch, Error>,
+    ) -> Result<Arc<Launch>, Error> {
+        let gpu = &self.inner.gpu;
+        let dispatches = self.dispatches(state)?;
+        let launch = launch(gpu, &dispatches, &[&self.inner.workspace, &state.buffer])?;
+        gpu.inner.count.bind_groups.fetch_add(dispatches.len() as u64, Ordering::Relaxed);
+        Ok(Arc::new(launch))
+    }
+
     /// The dispatches for a state, which has to have every variable of the program.
-    pub(crate) fn dispatches(&self, state: &State) -> Result<Vec<Dispatch<'_>>, Error> {
+    fn dispatches(&self, state: &State) -> Result<Vec<Dispatch<'_>>, Error> {
         let this = &self.inner;
         for node in &this.plan.recording.nodes {
             let Op::Variable(variable) = &node.op else { continue };
@@ -46,7 +56,8 @@ impl Program {
                 return Err(Error::Variable { name: variable.name.to_string(), message });
             }
         }
-        let dispatch = |(source, waits)| Ok(Dispatch { source, bindings: self.bind(source, state)?, waits });
+        let dispatch =
+            |(source, waits)| Ok(Dispatch { source, bindings: self.bind(source, state)?, waits, times: 1 });
         this.sources.iter().zip(this.plan.waits()).map(dispatch).collect()
     }
 

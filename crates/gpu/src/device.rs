@@ -338,6 +338,7 @@ impl Gpu {
             (None, AdapterKind::Software) => {
                 shaping.subgroup = subgroups.and_then(Subgroups::single);
                 shaping.int64 = self.inner.device.features().contains(wgpu::Features::SHADER_INT64);
+                shaping.texels = self.inner.vulkan.as_ref().is_some_and(|vulkan| vulkan.reads_texels());
             }
             // Browsers want an `enable subgroups;` that naga does not know.
             (None, _) => shaping.subgroups = subgroups.filter(|_| cfg!(not(target_family = "wasm"))),
@@ -385,10 +386,19 @@ impl Gpu {
         let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let size = size.next_multiple_of(16).max(16);
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
-        let buffer = self.inner.device.create_buffer(&descriptor);
+        let out_of_memory =
+            |error: &dyn std::fmt::Display| Error::OutOfMemory(format!("{label} of {size} bytes: {error}"));
+        let driver = self.inner.vulkan.as_ref();
+        let buffer = match driver.map_or(Ok(None), |driver| driver.buffer(&descriptor)) {
+            Ok(Some(buffer)) => Ok(buffer),
+            Ok(None) => Ok(self.inner.device.create_buffer(&descriptor)),
+            Err(Error::OutOfMemory(message)) => Err(out_of_memory(&message)),
+            Err(error) => Err(error),
+        };
         if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::OutOfMemory(format!("{label} of {size} bytes: {error}")));
+            return Err(out_of_memory(&error));
         }
+        let buffer = buffer?;
         self.inner.count.buffers.fetch_add(1, Ordering::Relaxed);
         self.inner.count.bytes.fetch_add(size, Ordering::Relaxed);
         Ok(buffer)

@@ -122,7 +122,7 @@ impl Program {
         if let Some(compiled) = Arc::get_mut(&mut program.inner) {
             compiled.ring = self.inner.ring.clone();
         }
-        let outputs = program.submit(state, batch, None)?;
+        let outputs = program.run_on(state, batch)?;
         let named = inputs.iter().enumerate();
         named.map(|(at, (name, _))| Ok((name.clone(), outputs.get(at)?))).collect()
     }
@@ -185,7 +185,7 @@ impl<'a> Hunt<'a> {
         let compiler = self.program.inner.recorded.compiler.clone().without_budget();
         let program = compiler.compile_recording(&self.graph.recording(), ids)?;
         let batch = Batch::of_arrays(self.batch.iter().map(|(name, array)| (&**name, array)));
-        let outputs = program.submit(self.state, batch, None)?;
+        let outputs = program.run_on(self.state, batch)?;
         (0..ids.len()).map(|at| outputs.get(at)).collect()
     }
 

@@ -9,7 +9,7 @@ use crate::ticket::Ticket;
 use crate::vulkan::Commands;
 
 /// A part of a buffer that a kernel binds: within the buffer, at the device's alignment and no longer than it allows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Binding {
     pub(crate) buffer: wgpu::Buffer,
     pub(crate) offset: u64,
@@ -23,6 +23,8 @@ pub(crate) struct Dispatch<'a> {
     /// Whether all before it have to be over. wgpu finds out by itself.
     #[allow(dead_code)] // without Vulkan
     pub(crate) waits: bool,
+    /// How often it runs, each time after the time before.
+    pub(crate) times: u32,
 }
 
 /// Bytes that are copied on the device.
@@ -50,9 +52,16 @@ pub(crate) struct Transfers {
 #[derive(Debug)]
 pub(crate) enum Launch {
     /// Recorded through wgpu each time.
-    Pass(Vec<(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 3])>),
+    Pass(Pass),
     /// Kept by the driver.
     Kept(Commands),
+}
+
+/// Dispatches that are recorded through wgpu: each a pipeline, what it binds, the workgroups, and how often it runs.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    dispatches: Vec<(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 3], u32)>,
+    timer: Option<Timer>,
 }
 
 impl Launch {
@@ -62,12 +71,27 @@ impl Launch {
         dispatches: &[Dispatch<'_>],
         copied: &[&wgpu::Buffer],
     ) -> Result<Self, Error> {
-        let Some(context) = &gpu.inner.vulkan else { return Self::pass(gpu, dispatches) };
-        Ok(Self::Kept(Commands::new(gpu, context, dispatches, copied)?))
+        Self::prepare(gpu, dispatches, copied, false)
     }
 
-    /// One that is recorded through wgpu wherever it runs: only such a one can be timed.
-    pub(crate) fn pass(gpu: &Gpu, dispatches: &[Dispatch<'_>]) -> Result<Self, Error> {
+    /// The same, with the device noting down when each dispatch begins and ends; it runs once.
+    pub(crate) fn timed(
+        gpu: &Gpu,
+        dispatches: &[Dispatch<'_>],
+        copied: &[&wgpu::Buffer],
+    ) -> Result<Self, Error> {
+        Self::prepare(gpu, dispatches, copied, true)
+    }
+
+    fn prepare(
+        gpu: &Gpu,
+        dispatches: &[Dispatch<'_>],
+        copied: &[&wgpu::Buffer],
+        timed: bool,
+    ) -> Result<Self, Error> {
+        if let Some(context) = &gpu.inner.vulkan {
+            return Ok(Self::Kept(Commands::new(gpu, context, dispatches, copied, timed)?));
+        }
         let bind = |dispatch: &Dispatch<'_>| {
             let source = dispatch.source;
             let pipeline = gpu.pipeline(&source.wgsl, source.bindings.len(), source.checked)?;
@@ -75,24 +99,31 @@ impl Launch {
             let (label, layout) = (None, &pipeline.layout);
             let descriptor = wgpu::BindGroupDescriptor { label, layout, entries: &entries };
             let group = gpu.inner.device.create_bind_group(&descriptor);
-            Ok((pipeline.pipeline, group, source.grid))
+            Ok((pipeline.pipeline, group, source.grid, dispatch.times))
         };
-        Ok(Self::Pass(dispatches.iter().map(bind).collect::<Result<_, Error>>()?))
+        let timer = if timed { Some(Timer::new(gpu, dispatches.len())?) } else { None };
+        Ok(Self::Pass(Pass { dispatches: dispatches.iter().map(bind).collect::<Result<_, Error>>()?, timer }))
     }
 
-    /// Submits copies and dispatches; every dispatch has a pass of its own where a timer wants to know how long it took.
-    /// The host leaves buffers that transfers begin or end in alone until the submission is over; where wgpu records the copies
+    /// Submits copies and dispatches. The host leaves buffers that transfers begin or end in alone until the submission is over; where wgpu records the copies
     /// they must not even be mapped.
-    pub(crate) fn submit(
-        &self,
-        gpu: &Gpu,
-        transfers: Transfers,
-        timer: Option<&Timer>,
-    ) -> Result<Ticket, Error> {
+    pub(crate) fn submit(&self, gpu: &Gpu, transfers: Transfers) -> Result<Ticket, Error> {
         match self {
             Self::Kept(commands) => commands.submit(transfers),
-            Self::Pass(dispatches) => Ok(gpu.submit([record(gpu, dispatches, &transfers, timer)])),
+            Self::Pass(pass) => Ok(gpu.submit([record(gpu, pass, &transfers)])),
         }
+    }
+
+    /// When each dispatch of a timed launch began and ended, in nanoseconds since the first; waits for it.
+    pub(crate) fn times(&self, gpu: &Gpu) -> Result<Vec<[f64; 2]>, Error> {
+        let ticks = match self {
+            Self::Kept(commands) => commands.ticks()?,
+            Self::Pass(pass) => pass.timer.as_ref().map_or(Ok(vec![]), |timer| timer.ticks(gpu))?,
+        };
+        let period = f64::from(gpu.inner.queue.get_timestamp_period());
+        let zero = ticks.first().copied().unwrap_or(0);
+        let since = |tick: u64| tick.wrapping_sub(zero) as i64 as f64 * period;
+        Ok(ticks.chunks_exact(2).map(|pair| [since(pair[0]), since(pair[1])]).collect())
     }
 }
 
@@ -102,12 +133,8 @@ fn entry((number, binding): (usize, &Binding)) -> wgpu::BindGroupEntry<'_> {
     wgpu::BindGroupEntry { binding: number as u32, resource: wgpu::BindingResource::Buffer(range) }
 }
 
-fn record(
-    gpu: &Gpu,
-    dispatches: &[(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 3])],
-    transfers: &Transfers,
-    timer: Option<&Timer>,
-) -> wgpu::CommandBuffer {
+fn record(gpu: &Gpu, pass: &Pass, transfers: &Transfers) -> wgpu::CommandBuffer {
+    let Pass { dispatches, timer } = pass;
     let mut encoder = gpu.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let copy = |encoder: &mut wgpu::CommandEncoder, copies: &[Copy]| {
         for Copy { from, from_offset, to, to_offset, bytes } in copies {
@@ -117,13 +144,13 @@ fn record(
     copy(&mut encoder, &transfers.before);
     let passes = dispatches.chunks(if timer.is_some() { 1 } else { dispatches.len().max(1) });
     for (number, dispatches) in passes.enumerate() {
-        let timestamp_writes = timer.map(|timer| timer.pass(number));
+        let timestamp_writes = timer.as_ref().map(|timer| timer.pass(number));
         let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
         let mut pass = encoder.begin_compute_pass(&descriptor);
-        for (pipeline, group, [x, y, z]) in dispatches {
+        for (pipeline, group, [x, y, z], times) in dispatches {
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, group, &[]);
-            pass.dispatch_workgroups(*x, *y, *z);
+            (0..*times).for_each(|_| pass.dispatch_workgroups(*x, *y, *z));
         }
     }
     if let Some(timer) = timer {

@@ -3,8 +3,10 @@
 
 use std::time::Instant;
 
+use crate::codegen::{Bound, Source};
 use crate::device::Gpu;
 use crate::error::Error;
+use crate::launch::{Binding, Dispatch, Launch, Transfers};
 
 /// What an adapter reaches at best in f32.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,38 +43,23 @@ impl Gpu {
     fn rate(&self, wgsl: &str, buffers: &[wgpu::Buffer], groups: u64, work: u64) -> Result<f64, Error> {
         // Long enough that a submission and a wait, some tens of microseconds, do not count.
         const SECONDS: f64 = 0.05;
-        let pipeline = self.pipeline(wgsl, buffers.len(), false)?;
-        let mut entries = vec![];
-        for (number, buffer) in buffers.iter().enumerate() {
-            let resource = buffer.as_entire_binding();
-            entries.push(wgpu::BindGroupEntry { binding: number as u32, resource });
-        }
-        let descriptor =
-            wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
-        let group = self.inner.device.create_bind_group(&descriptor);
-        let seconds = self.seconds(SECONDS, |encoder, dispatches| {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &group, &[]);
-            (0..dispatches).for_each(|_| pass.dispatch_workgroups(groups as u32, 1, 1));
-        })?;
-        Ok(work as f64 / seconds)
+        let bindings = vec![Bound::Table(vec![]); buffers.len()];
+        let grid = [groups as u32, 1, 1];
+        let source = Source { wgsl: wgsl.into(), bindings, grid, checked: false };
+        let whole =
+            |buffer: &wgpu::Buffer| Binding { buffer: buffer.clone(), offset: 0, bytes: buffer.size() };
+        let bindings: Vec<Binding> = buffers.iter().map(whole).collect();
+        Ok(work as f64 / self.seconds(SECONDS, &source, &bindings)?)
     }
 
-    /// Seconds of one of the runs that `record` records as many of as it is told: the least of several times, each of at
-    /// least `long`.
-    pub(crate) fn seconds(
-        &self,
-        long: f64,
-        record: impl Fn(&mut wgpu::CommandEncoder, u32),
-    ) -> Result<f64, Error> {
-        let time = |runs: u32| {
-            let mut encoder = self.inner.device.create_command_encoder(&Default::default());
-            record(&mut encoder, runs);
-            let commands = encoder.finish();
+    /// Seconds of one run of a kernel: the least of several times of as many as take at least `long`.
+    pub(crate) fn seconds(&self, long: f64, source: &Source, bindings: &[Binding]) -> Result<f64, Error> {
+        let time = |times: u32| {
+            let dispatch = Dispatch { source, bindings: bindings.to_vec(), waits: false, times };
+            let launch = Launch::new(self, &[dispatch], &[])?;
             let start = Instant::now();
-            let submission = self.submit([commands]);
-            self.wait(&submission)?;
+            let ticket = launch.submit(self, Transfers::default())?;
+            self.wait(&ticket)?;
             Ok::<f64, Error>(start.elapsed().as_secs_f64())
         };
         time(1)?;

@@ -109,10 +109,8 @@ impl Gpu {
         }
         let (is_checked, kept) =
             (*checked || self.inner.options.checked, self.inner.pipelines.on_disk.as_ref());
-        // Every kernel of ours writes its workgroup memory before reading it.
-        let is_zeroed = *checked;
         let cache = kept.map(OnDisk::cache);
-        let pipeline = vulkan::Pipeline::new(context, wgsl, bindings.len(), is_checked, is_zeroed, cache)?;
+        let pipeline = vulkan::Pipeline::new(context, wgsl, bindings.len(), is_checked, !checked, cache)?;
         kept.iter().for_each(|kept| kept.added());
         self.inner.count.pipelines.fetch_add(1, Ordering::Relaxed);
         let pipeline = Arc::new(pipeline);
@@ -126,18 +124,6 @@ impl Gpu {
         if let Some(known) = lock(&self.inner.pipelines.recorded).get(wgsl) {
             return Ok(known.clone());
         }
-        let pipeline = self.compile_pipeline(wgsl, bindings, checked)?;
-        lock(&self.inner.pipelines.recorded).insert(wgsl.into(), pipeline.clone());
-        Ok(pipeline)
-    }
-
-    /// Compiles a kernel's source.
-    pub(crate) fn compile_pipeline(
-        &self,
-        wgsl: &str,
-        bindings: usize,
-        checked: bool,
-    ) -> Result<Pipeline, Error> {
         let device = &self.inner.device;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor {
@@ -166,7 +152,9 @@ impl Gpu {
             return Err(Error::Driver { what: "a kernel".into(), message: format!("{error}\n{wgsl}") });
         }
         self.inner.count.pipelines.fetch_add(1, Ordering::Relaxed);
-        Ok(Pipeline { pipeline, layout })
+        let pipeline = Pipeline { pipeline, layout };
+        lock(&self.inner.pipelines.recorded).insert(wgsl.into(), pipeline.clone());
+        Ok(pipeline)
     }
 }
 

@@ -4,6 +4,7 @@ use wgrad_core::batch::Batch;
 
 use crate::device::Gpu;
 use crate::error::Error;
+use crate::launch::Launch;
 use crate::program::Program;
 use crate::run::read_buffer;
 use crate::state::State;
@@ -23,7 +24,8 @@ pub struct KernelTime {
     pub bytes: u64,
 }
 
-/// The timestamps of a run, two for each dispatch.
+/// The timestamps of a run that wgpu records, two for each dispatch.
+#[derive(Debug)]
 pub(crate) struct Timer {
     queries: wgpu::QuerySet,
     buffer: wgpu::Buffer,
@@ -31,7 +33,7 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    fn new(gpu: &Gpu, dispatches: usize) -> Result<Self, Error> {
+    pub(crate) fn new(gpu: &Gpu, dispatches: usize) -> Result<Self, Error> {
         let count = 2 * dispatches as u32;
         let descriptor =
             wgpu::QuerySetDescriptor { label: Some("timestamps"), ty: wgpu::QueryType::Timestamp, count };
@@ -55,14 +57,10 @@ impl Timer {
         encoder.resolve_query_set(&self.queries, 0..self.count, &self.buffer, 0);
     }
 
-    /// Nanoseconds at the begin and end of each dispatch, since the first.
-    fn read(&self, gpu: &Gpu) -> Result<Vec<[f64; 2]>, Error> {
-        let period = f64::from(gpu.inner.queue.get_timestamp_period());
+    /// The timestamps at the begin and the end of each dispatch.
+    pub(crate) fn ticks(&self, gpu: &Gpu) -> Result<Vec<u64>, Error> {
         let bytes = read_buffer(gpu, &self.buffer, 0, u64::from(self.count) * 8)?;
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-        let zero = ticks.first().copied().unwrap_or(0);
-        let since = |tick: u64| tick.wrapping_sub(zero) as i64 as f64 * period;
-        Ok(ticks.chunks_exact(2).map(|pair| [since(pair[0]), since(pair[1])]).collect())
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 }
 
@@ -86,9 +84,8 @@ impl Program {
         if this.sources.is_empty() {
             return Ok(vec![]);
         }
-        let timer = Timer::new(&this.gpu, this.sources.len())?;
-        drop(self.submit(state, batch, Some(&timer))?);
-        let times = timer.read(&this.gpu)?;
+        let (launch, _) = self.submit(state, batch, || self.prepare(state, Launch::timed))?;
+        let times = launch.times(&this.gpu)?;
         let step = |(step, [start, end]): (&std::ops::Range<usize>, [f64; 2])| {
             let kernels = &this.plan.kernels[step.clone()];
             KernelTime {

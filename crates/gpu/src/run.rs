@@ -13,7 +13,6 @@ use wgrad_core::{Array, TensorSpec};
 use crate::device::{Gpu, lock};
 use crate::error::Error;
 use crate::launch::{Copy, Launch, Transfers};
-use crate::profile::Timer;
 use crate::program::{Compiled, Program};
 use crate::staging::{Staged, when_mapped};
 use crate::state::State;
@@ -147,16 +146,21 @@ impl Program {
     /// Runs one step. Returns as soon as the work is submitted; what it computes can be waited for in the
     /// [`Outputs`].
     pub fn run(&self, state: &mut State, batch: Batch) -> Result<Outputs, Error> {
-        self.submit(state, batch, None)
+        self.run_on(state, batch)
     }
 
-    /// [`Program::run`], every dispatch in a pass of its own where a timer wants to know how long it took.
+    /// [`Program::run`], for programs that leave the state as it is.
+    pub(crate) fn run_on(&self, state: &State, batch: Batch) -> Result<Outputs, Error> {
+        self.submit(state, batch, || self.launch(state)).map(|(_, outputs)| outputs)
+    }
+
+    /// [`Program::run`] with dispatches that are prepared by `launch`.
     pub(crate) fn submit(
         &self,
         state: &State,
         batch: Batch,
-        timer: Option<&Timer>,
-    ) -> Result<Outputs, Error> {
+        launch: impl FnOnce() -> Result<Arc<Launch>, Error>,
+    ) -> Result<(Arc<Launch>, Outputs), Error> {
         let this = &self.inner;
         let gpu = &this.gpu;
         gpu.check()?;
@@ -164,10 +168,7 @@ impl Program {
             let [program, state] = [gpu, &state.gpu].map(|gpu| gpu.info().to_string());
             return Err(Error::OtherDevice { program, state });
         }
-        let launch = match timer {
-            Some(_) => Arc::new(Launch::pass(gpu, &self.dispatches(state)?)?),
-            None => self.launch(state)?,
-        };
+        let launch = launch()?;
         // Of a batch that does not say which of its records count, all do.
         let lacks = |(name, _): &(Arc<str>, _)| &**name == RECORDS && batch.layout.get(name).is_none();
         let batch = match batch.memory.as_any().is::<HostMemory>() && this.inputs.iter().any(lacks) {
@@ -189,7 +190,7 @@ impl Program {
 
         let inputs = staged.iter().flat_map(|from| fields.iter().map(move |offset| (from, *offset)));
         let transfers = self.transfers(state, inputs, slot.as_ref());
-        let submitted = transfers.and_then(|transfers| launch.submit(gpu, transfers, timer));
+        let submitted = transfers.and_then(|transfers| launch.submit(gpu, transfers));
         match &submitted {
             Ok(Ticket::Step(step)) => {
                 gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
@@ -216,7 +217,7 @@ impl Program {
         if let Some(slot) = &mut slot {
             slot.ticket = ticket;
         }
-        Ok(Outputs { program: this.clone(), slot, data: OnceCell::new() })
+        Ok((launch, Outputs { program: this.clone(), slot, data: OnceCell::new() }))
     }
 
     /// The copies of a step.

@@ -113,8 +113,7 @@ fn a_program_and_its_state_may_go_before_their_steps_are_over() {
     assert!(program.run(&mut state, batch(0)).unwrap().scalar(0).unwrap() > 0.0);
 }
 
-/// Some of a program's steps go past wgpu and some through it, which unmaps what it copies from and to: all use the same
-/// buffers.
+/// A profiled step has commands of its own, on the same buffers.
 #[test]
 fn profiled_steps_are_steps() {
     let [kept, profiled] = [1, 3].map(|every| {

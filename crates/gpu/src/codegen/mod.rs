@@ -75,6 +75,8 @@ pub struct Shaping {
     pub compact: bool,
     /// Whether there are integers of 64 bits, which eight neighbours are loaded as.
     pub int64: bool,
+    /// Whether loads are fetches of texels, which the driver does for all lanes at once.
+    pub texels: bool,
     /// The cooperative matrices that contractions of f16 are computed with. A device on which they failed the
     /// self-test, or that has others, does without: [`Gpu::cooperative`](crate::Gpu::cooperative).
     pub cooperative: Option<Cooperative>,
@@ -100,6 +102,7 @@ impl Shaping {
             row_share: None,
             compact: true,
             int64: false,
+            texels: false,
             cooperative: None,
         }
     }
@@ -123,6 +126,7 @@ impl Shaping {
             row_share: None,
             compact: false,
             int64: false,
+            texels: false,
             cooperative: None,
         }
     }

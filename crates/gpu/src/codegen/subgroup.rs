@@ -43,10 +43,12 @@ pub(super) struct Cost {
     pub(super) compile: usize,
 }
 
-/// Cycles of a load of eight neighbours, of four and of one, where an operation on all lanes takes one.
-const EIGHT: usize = 115;
-const FOUR: usize = 80;
-const ONE: usize = 45;
+/// Cycles of a load of one, of four neighbours and of eight, where an operation on all lanes takes one.
+const LOADS: [usize; 3] = [45, 80, 115];
+/// The same where loads are fetches of texels, which have up to four components.
+const FETCHES: [usize; 3] = [20, 30, 60];
+/// A store of one.
+const STORE: usize = 45;
 /// Cycles that compiling an operation is worth, if nothing else is compiled: a sixteenth of a millisecond, over two
 /// hundred runs.
 pub(super) const PRICE: usize = 1200;
@@ -72,9 +74,9 @@ const PER_LANE: [usize; 3] = [1, 4, 8];
 /// The most columns of a lane, and the most steps that are written out.
 const WIDEST: usize = 16;
 
-/// The most neighbours that are loaded together.
+/// The most neighbours that are loaded together: eight are words of 64 bits, of which there are no texels.
 fn widest(shaping: &Shaping) -> usize {
-    if shaping.int64 { 8 } else { 4 }
+    if shaping.int64 && !shaping.texels { 8 } else { 4 }
 }
 
 struct Tiles {
@@ -134,7 +136,7 @@ impl Cut {
         let tasks = self.tiles(product, lanes).tasks.next_multiple_of(2).max(ENOUGH_TASKS);
         let step = operations + spilled + shuffles / 2 + loads;
         Cost {
-            run: tasks * (steps * step + results * (behind + ONE)),
+            run: tasks * (steps * step + results * (behind + STORE)),
             compile: operations + OF_SHUFFLE * shuffles + accumulators + loads / 2,
         }
     }
@@ -188,6 +190,9 @@ pub(super) fn cuts(
     size: usize,
 ) -> Vec<(Cut, Cost)> {
     let (behind, widest) = (emitter.inlined(kernel), widest(shaping));
+    let prices = if shaping.texels { FETCHES } else { LOADS };
+    let cost_of =
+        |reads: [usize; 3]| reads.iter().zip(prices).map(|(count, price)| count * price).sum::<usize>();
     let fresh = || {
         let mut emitter = Emitter::new(emitter.plan, kernel, shaping);
         emitter.widest = widest;
@@ -201,8 +206,7 @@ pub(super) fn cuts(
         |steps: &usize| k.is_multiple_of(*steps) && (steps.is_power_of_two() || !k.is_multiple_of(4));
     let divisors = (2..=8).filter(divides).chain([4]).filter(|_| !windows);
     let steps: BTreeSet<usize> = taps.into_iter().chain(divisors).chain([1]).collect();
-    let widths: BTreeSet<usize> =
-        trailing(&product.columns.extents).into_iter().chain([1, 4, widest]).collect();
+    let widths: BTreeSet<usize> = trailing(&product.columns.extents).into_iter().chain([1, 4, 8]).collect();
     let shapes = widths.into_iter().map(|columns| (columns, 1)).chain(patches(&product.columns.extents));
     let shapes: Vec<(usize, usize)> = shapes.collect();
     let tallest = HEIGHTS.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(usize::MAX);
@@ -211,11 +215,11 @@ pub(super) fn cuts(
         // What a step costs to load: for one slot of rows in either order, and for each width.
         let slot = PER_LANE.map(|rows_per_lane| {
             let cut = Cut { rows: size * rows_per_lane, rows_per_lane, columns: 1, height: 1, inner };
-            loads(&mut fresh(), product, cut, size, 0)
+            cost_of(reads(&mut fresh(), product, cut, size, 0))
         });
         for &(columns, height) in &shapes {
             let cut = Cut { rows: size, rows_per_lane: 1, columns, height, inner };
-            let of_columns = loads(&mut fresh(), product, cut, size, 1);
+            let of_columns = cost_of(reads(&mut fresh(), product, cut, size, 1));
             for rows in HEIGHTS.into_iter().filter(|&rows| rows <= tallest) {
                 for (rows_per_lane, slot) in PER_LANE.into_iter().zip(slot) {
                     let cut = Cut { rows, rows_per_lane, columns, height, inner };
@@ -254,8 +258,8 @@ fn patches(extents: &[usize]) -> Vec<(usize, usize)> {
     heights.map(|height| (4 * height, height)).collect()
 }
 
-/// What the loads of one operand cost in a step, by writing one.
-fn loads(emitter: &mut Emitter<'_>, product: &Product, cut: Cut, size: usize, operand: usize) -> usize {
+/// The loads of one operand in a step, by writing one: of one element, of four and of eight.
+fn reads(emitter: &mut Emitter<'_>, product: &Product, cut: Cut, size: usize, operand: usize) -> [usize; 3] {
     let tile = Tile::new(emitter, product, cut, size);
     let steps = product.inner.len().div_ceil(cut.inner);
     emitter.open();
@@ -269,8 +273,8 @@ fn loads(emitter: &mut Emitter<'_>, product: &Product, cut: Cut, size: usize, op
         };
     }
     // A single step is no loop: what it loads does not depend on one.
-    let counted = &emitter.reads[usize::from(steps > 1)..];
-    counted.iter().map(|[ones, fours, eights]| ones * ONE + fours * FOUR + eights * EIGHT).sum()
+    let [outside, inside] = emitter.reads;
+    if steps > 1 { inside } else { std::array::from_fn(|width| outside[width] + inside[width]) }
 }
 
 /// Where a workgroup's tile lies, and which part of it is a lane's.

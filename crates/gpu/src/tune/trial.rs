@@ -6,7 +6,7 @@ use super::Choice;
 use crate::codegen::{self, Bound, Shaping, Source};
 use crate::device::Gpu;
 use crate::error::Error;
-use crate::pipelines::Pipeline;
+use crate::launch::{Binding, Copy, Dispatch, Launch, Transfers};
 use crate::plan::{Kernel, Place, Plan, bytes_of};
 use crate::run::read_buffer;
 
@@ -32,8 +32,7 @@ pub(super) struct Trial<'a> {
 /// A kernel in one shape, ready to run.
 pub(super) struct Shaped {
     pub(super) source: Source,
-    pipeline: Pipeline,
-    group: wgpu::BindGroup,
+    bindings: Vec<Binding>,
 }
 
 impl<'a> Trial<'a> {
@@ -76,39 +75,28 @@ impl<'a> Trial<'a> {
         choice.shape(shaping, self.gpu.most_invocations()).map(|shaping| self.source(&shaping)).transpose()
     }
 
-    /// Compiles it, without keeping the pipeline.
+    /// Compiles it.
     pub(super) fn compile(&self, source: Source) -> Result<Shaped, Error> {
-        let pipeline = self.gpu.compile_pipeline(&source.wgsl, source.bindings.len(), source.checked)?;
-        let range = |bound: &Bound| {
+        self.gpu.prepare(&source)?;
+        let binding = |bound: &Bound| {
             let Bound::Tensor(place) = bound else { return None };
-            self.ranges.iter().find(|(known, _)| known == place).map(|(_, range)| *range)
+            let (_, [offset, bytes]) = *self.ranges.iter().find(|(known, _)| known == place)?;
+            Some(Binding { buffer: self.work.clone(), offset, bytes })
         };
-        let ranges: Option<Vec<[u64; 2]>> = source.bindings.iter().map(range).collect();
-        let ranges = ranges
+        let bindings: Option<Vec<Binding>> = source.bindings.iter().map(binding).collect();
+        let bindings = bindings
             .ok_or_else(|| Error::Internal("a kernel binds what it neither loads nor stores".into()))?;
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = ranges
-            .iter()
-            .enumerate()
-            .map(|(number, [offset, bytes])| {
-                let (buffer, size) = (&self.work, wgpu::BufferSize::new(*bytes));
-                let resource =
-                    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: *offset, size });
-                wgpu::BindGroupEntry { binding: number as u32, resource }
-            })
-            .collect();
-        let descriptor =
-            wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
-        let group = self.gpu.inner.device.create_bind_group(&descriptor);
-        Ok(Shaped { source, pipeline, group })
+        Ok(Shaped { source, bindings })
     }
 
     /// What it computes from fresh operands, by stored tensor.
     pub(super) fn results(&self, shaped: &Shaped) -> Result<Vec<Vec<f64>>, Error> {
-        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&self.fresh, 0, &self.work, 0, self.work.size());
-        shaped.record(&mut encoder, 1);
-        let submission = self.gpu.submit([encoder.finish()]);
-        self.gpu.wait(&submission)?;
+        let (source, bindings) = (&shaped.source, shaped.bindings.clone());
+        let dispatch = Dispatch { source, bindings, waits: false, times: 1 };
+        let (from, to, bytes) = (self.fresh.clone(), self.work.clone(), self.work.size());
+        let before = vec![Copy { from, from_offset: 0, to, to_offset: 0, bytes }];
+        let launch = Launch::new(self.gpu, &[dispatch], &[&self.fresh, &self.work])?;
+        self.gpu.wait(&launch.submit(self.gpu, Transfers { before, ..Transfers::default() })?)?;
         let read = |id: &NodeId| {
             let spec = &self.plan.recording.node(*id).spec;
             let place = self.plan.place(self.kernel, *id);
@@ -124,17 +112,7 @@ impl<'a> Trial<'a> {
 
     /// Seconds of a run: the least of several.
     pub(super) fn seconds(&self, shaped: &Shaped) -> Result<f64, Error> {
-        self.gpu.seconds(0.01, |encoder, runs| shaped.record(encoder, runs))
-    }
-}
-
-impl Shaped {
-    fn record(&self, encoder: &mut wgpu::CommandEncoder, runs: u32) {
-        let [x, y, z] = self.source.grid;
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(&self.pipeline.pipeline);
-        pass.set_bind_group(0, &self.group, &[]);
-        (0..runs).for_each(|_| pass.dispatch_workgroups(x, y, z));
+        self.gpu.seconds(0.01, &shaped.source, &shaped.bindings)
     }
 }
 

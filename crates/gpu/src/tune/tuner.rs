@@ -75,7 +75,9 @@ impl std::fmt::Display for Tuned {
 impl Tuner {
     /// Measures the adapter's roofs, which takes about a second.
     pub fn new(gpu: &Gpu) -> Result<Self, Error> {
-        let (gpu, peaks, database) = (gpu.clone(), gpu.peaks()?, TuningDatabase::new(gpu.info()));
+        // Candidates are kept only by the device that they are tried on.
+        let gpu = gpu.sibling().unwrap_or_else(|| gpu.clone());
+        let (peaks, database) = (gpu.peaks()?, TuningDatabase::new(gpu.info()));
         Ok(Self { gpu, peaks, seen: HashSet::new(), database })
     }
 

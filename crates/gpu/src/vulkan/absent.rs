@@ -15,6 +15,14 @@ impl Context {
         None
     }
 
+    pub(crate) fn reads_texels(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn buffer(&self, _: &wgpu::BufferDescriptor<'_>) -> Result<Option<wgpu::Buffer>, Error> {
+        match *self {}
+    }
+
     pub(crate) fn submitted(&self) -> u64 {
         match *self {}
     }
@@ -70,8 +78,13 @@ impl Commands {
         context: &Arc<Context>,
         _: &[Dispatch<'_>],
         _: &[&wgpu::Buffer],
+        _: bool,
     ) -> Result<Self, Error> {
         match **context {}
+    }
+
+    pub(crate) fn ticks(&self) -> Result<Vec<u64>, Error> {
+        match *self {}
     }
 
     pub(crate) fn submit(&self, _: Transfers) -> Result<Ticket, Error> {

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use ash::vk;
 use wgpu::hal::api::Vulkan;
 
+use super::buffer::length;
+use super::texels::Texels;
 use super::{Context, Pipeline, refused};
 use crate::device::{Gpu, lock};
 use crate::error::Error;
@@ -18,6 +20,10 @@ pub(crate) struct Commands {
     context: Arc<Context>,
     pool: vk::CommandPool,
     sets: vk::DescriptorPool,
+    /// What pipelines read as texels.
+    views: Vec<vk::BufferView>,
+    /// Where the device notes down when each dispatch begins and ends, if it is to.
+    queries: vk::QueryPool,
     /// Executed by each step.
     dispatches: vk::CommandBuffer,
     steps: Mutex<Steps>,
@@ -66,12 +72,13 @@ const HOST_AFTER: Side = (
 
 impl Commands {
     /// Records dispatches, with a barrier before each that waits for earlier ones, and before and behind them all.
-    /// `copied` are buffers that are not only bound.
+    /// `copied` are buffers that are not only bound. Timed dispatches are kept apart, and run once.
     pub(crate) fn new(
         gpu: &Gpu,
         context: &Arc<Context>,
         dispatches: &[Dispatch<'_>],
         copied: &[&wgpu::Buffer],
+        timed: bool,
     ) -> Result<Self, Error> {
         let pipelines = dispatches.iter().map(|dispatch| gpu.replayed(context, dispatch.source));
         let pipelines = pipelines.collect::<Result<Vec<_>, _>>()?;
@@ -83,10 +90,15 @@ impl Commands {
             }
         }
         let raw = &context.raw;
-        let sizes = [vk::DescriptorPoolSize {
-            ty: vk::DescriptorType::STORAGE_BUFFER,
-            descriptor_count: (bound().count() as u32).max(1),
-        }];
+        let size = |ty: vk::DescriptorType, count: usize| vk::DescriptorPoolSize {
+            ty,
+            descriptor_count: (count as u32).max(1),
+        };
+        let texels = pipelines.iter().map(|pipeline| pipeline.texels.len()).sum();
+        let sizes = [
+            size(vk::DescriptorType::STORAGE_BUFFER, bound().count()),
+            size(vk::DescriptorType::UNIFORM_TEXEL_BUFFER, texels),
+        ];
         let descriptor = vk::DescriptorPoolCreateInfo::default()
             .max_sets((dispatches.len() as u32).max(1))
             .pool_sizes(&sizes);
@@ -106,11 +118,16 @@ impl Commands {
             context: context.clone(),
             pool,
             sets,
+            views: vec![],
+            queries: vk::QueryPool::null(),
             dispatches: vk::CommandBuffer::null(),
             steps: Mutex::default(),
             pipelines,
             buffers,
         };
+        if timed {
+            this.queries = this.new_queries(dispatches.len())?;
+        }
         this.record(dispatches)?;
         Ok(this)
     }
@@ -142,31 +159,86 @@ impl Commands {
         ended.map_err(|result| refused("to record commands", result))
     }
 
+    fn new_queries(&self, dispatches: usize) -> Result<vk::QueryPool, Error> {
+        let descriptor = vk::QueryPoolCreateInfo::default()
+            .query_type(vk::QueryType::TIMESTAMP)
+            .query_count((2 * dispatches as u32).max(1));
+        // SAFETY: the count is not zero.
+        let queries = unsafe { self.context.raw.create_query_pool(&descriptor, None) };
+        queries.map_err(|result| refused("timestamps", result))
+    }
+
+    /// The timestamps at the begin and the end of each dispatch; waits for the last step.
+    pub(crate) fn ticks(&self) -> Result<Vec<u64>, Error> {
+        self.finish()?;
+        let mut ticks = vec![0u64; 2 * self.pipelines.len()];
+        let flags = vk::QueryResultFlags::TYPE_64;
+        // SAFETY: the pool has two queries for each dispatch, and the step that writes them is over.
+        let read = unsafe { self.context.raw.get_query_pool_results(self.queries, 0, &mut ticks, flags) };
+        read.map_err(|result| refused("timestamps", result))?;
+        Ok(ticks)
+    }
+
+    /// Waits for the last step.
+    fn finish(&self) -> Result<(), Error> {
+        let last = lock(&self.steps).last.clone();
+        last.map_or(Ok(()), |last| self.gpu.wait(&last))
+    }
+
     fn record(&mut self, dispatches: &[Dispatch<'_>]) -> Result<(), Error> {
         self.dispatches = self.begin(vk::CommandBufferLevel::SECONDARY)?;
-        let raw = &self.context.raw;
-        self.context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
-        for (dispatch, pipeline) in dispatches.iter().zip(&self.pipelines) {
-            let set = self.descriptor_set(pipeline, &dispatch.bindings)?;
-            if dispatch.waits {
-                self.context.barrier(self.dispatches, DISPATCHED, DISPATCH);
+        let (context, pipelines) = (self.context.clone(), self.pipelines.clone());
+        let raw = &context.raw;
+        context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
+        let timed = self.queries != vk::QueryPool::null();
+        let (commands, queries) = (self.dispatches, self.queries);
+        let timestamp = |number: usize| {
+            if timed {
+                let stage = vk::PipelineStageFlags::BOTTOM_OF_PIPE;
+                // SAFETY: the buffer is being recorded; the pool has two queries for each dispatch, which are reset.
+                unsafe { raw.cmd_write_timestamp(commands, stage, queries, number as u32) };
             }
+        };
+        if timed {
+            // SAFETY: the buffer is being recorded, outside of a render pass, and all of these are in the pool.
+            unsafe {
+                raw.cmd_reset_query_pool(self.dispatches, self.queries, 0, 2 * dispatches.len() as u32);
+            };
+        }
+        for (number, (dispatch, pipeline)) in dispatches.iter().zip(&pipelines).enumerate() {
+            let set = self.descriptor_set(pipeline, &dispatch.bindings)?;
+            if dispatch.waits || timed {
+                context.barrier(self.dispatches, DISPATCHED, DISPATCH);
+            }
+            timestamp(2 * number);
             let [x, y, z] = dispatch.source.grid;
             let (bind_point, layout) = (vk::PipelineBindPoint::COMPUTE, pipeline.layout.pipeline);
-            // SAFETY: the buffer is being recorded; pipeline, set and layout are alive as long as it is and belong together;
-            // the grid is within the limits, as the one place that makes grids sees to.
+            // SAFETY: the buffer is being recorded; pipeline, set and layout are alive as long as it is and belong together.
             unsafe {
                 raw.cmd_bind_pipeline(self.dispatches, bind_point, pipeline.raw);
                 raw.cmd_bind_descriptor_sets(self.dispatches, bind_point, layout, 0, &[set], &[]);
-                raw.cmd_dispatch(self.dispatches, x, y, z);
             }
+            for time in 0..dispatch.times {
+                if time > 0 {
+                    context.barrier(self.dispatches, DISPATCHED, DISPATCH);
+                }
+                // SAFETY: all that the pipeline needs is bound; the grid is within the limits, as the one place that makes
+                // grids sees to.
+                unsafe { raw.cmd_dispatch(self.dispatches, x, y, z) };
+            }
+            timestamp(2 * number + 1);
         }
-        self.context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
+        context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
         self.end(self.dispatches)
     }
 
-    fn descriptor_set(&self, pipeline: &Pipeline, bindings: &[Binding]) -> Result<vk::DescriptorSet, Error> {
-        let raw = &self.context.raw;
+    fn descriptor_set(
+        &mut self,
+        pipeline: &Pipeline,
+        bindings: &[Binding],
+    ) -> Result<vk::DescriptorSet, Error> {
+        let context = self.context.clone();
+        let raw = &context.raw;
         let layouts = [pipeline.layout.set];
         let descriptor =
             vk::DescriptorSetAllocateInfo::default().descriptor_pool(self.sets).set_layouts(&layouts);
@@ -188,7 +260,32 @@ impl Commands {
             // `Binding` says.
             unsafe { raw.update_descriptor_sets(&[write], &[]) };
         }
+        for (number, texels) in (bindings.len() as u32..).zip(&pipeline.texels) {
+            let views = [self.view(texels, &bindings[texels.binding as usize])?];
+            let write = vk::WriteDescriptorSet::default()
+                .dst_set(set)
+                .dst_binding(number)
+                .descriptor_type(vk::DescriptorType::UNIFORM_TEXEL_BUFFER)
+                .texel_buffer_view(&views);
+            // SAFETY: no command uses the set yet; the view is kept as long as the commands.
+            unsafe { raw.update_descriptor_sets(&[write], &[]) };
+        }
         Ok(set)
+    }
+
+    /// The texels in what is bound.
+    fn view(&mut self, texels: &Texels, binding: &Binding) -> Result<vk::BufferView, Error> {
+        let descriptor = vk::BufferViewCreateInfo::default()
+            .buffer(self.handle(&binding.buffer)?)
+            .format(texels.format)
+            .offset(binding.offset)
+            .range(length(binding.bytes));
+        // SAFETY: `Gpu::buffer` made the buffer for this use; the range is not empty, of whole texels, lies within the buffer, and where it
+        // begins and how long it is suits the device, as `Memory::of` has made sure.
+        let view = unsafe { self.context.raw.create_buffer_view(&descriptor, None) };
+        let view = view.map_err(|result| refused("a view of a buffer", result))?;
+        self.views.push(view);
+        Ok(view)
     }
 
     /// The driver's buffer behind one of wgpu's.
@@ -317,10 +414,13 @@ impl Drop for Commands {
             // Nobody can say whether the device still executes them: let them be.
             return;
         }
-        // SAFETY: the last step that executes them is over, and the pools take all that is in them along.
+        // SAFETY: the last step that executes them is over, and the pools take all that is in them along; where there is no pool of
+        // queries, its handle is null, which Vulkan lets be destroyed.
         unsafe {
             self.context.raw.destroy_command_pool(self.pool, None);
             self.context.raw.destroy_descriptor_pool(self.sets, None);
+            self.views.iter().for_each(|view| self.context.raw.destroy_buffer_view(*view, None));
+            self.context.raw.destroy_query_pool(self.queries, None);
         }
     }
 }

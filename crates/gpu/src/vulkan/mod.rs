@@ -7,9 +7,11 @@
 //! throughout.
 #![allow(unsafe_code)]
 
+mod buffer;
 mod commands;
 mod pipeline;
 mod steps;
+mod texels;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +23,7 @@ use wgpu::hal::api::Vulkan;
 use crate::device::lock;
 use crate::error::Error;
 
+use buffer::Memory;
 pub(crate) use commands::Commands;
 pub(crate) use pipeline::Pipeline;
 use steps::Queue;
@@ -32,15 +35,17 @@ pub(crate) struct Context {
     /// The version of SPIR-V that the driver reads.
     spirv: (u8, u8),
     features: wgpu::Features,
-    /// By number of storage buffers.
-    layouts: Mutex<HashMap<usize, Layout>>,
+    /// Where kernels read through texel buffers ([`texels`]).
+    texels: Option<Memory>,
+    /// By numbers of storage buffers and of texel buffers.
+    layouts: Mutex<HashMap<[usize; 2], Layout>>,
     /// The queue, where nobody submits to it but us.
     queue: Option<Queue>,
     /// What keeps the driver's device alive; dropped last.
-    _device: wgpu::Device,
+    device: wgpu::Device,
 }
 
-/// The layout of a descriptor set of storage buffers, and of pipelines that have it.
+/// The layout of a descriptor set of storage buffers and then texel buffers, and of pipelines that have it.
 #[derive(Clone, Copy)]
 struct Layout {
     set: vk::DescriptorSetLayout,
@@ -51,7 +56,7 @@ impl Context {
     /// That of a device; `None` if its API is another. With `turn`, steps go past wgpu to the queue, and whoever submits
     /// anything else there has to hold it.
     pub(crate) fn open(device: &wgpu::Device, turn: Option<&Arc<Mutex<()>>>) -> Option<Arc<Self>> {
-        // SAFETY: the handles that are taken from here are not destroyed, and `_device` outlives them.
+        // SAFETY: the handles that are taken from here are not destroyed, and `device` outlives them.
         let hal = unsafe { device.as_hal::<Vulkan>() }?;
         let instance = hal.shared_instance();
         // SAFETY: the physical device is one of this instance.
@@ -75,24 +80,34 @@ impl Context {
             queue_family: hal.queue_family_index(),
             spirv,
             features: device.features(),
+            texels: Memory::of(device, &hal),
             layouts: Mutex::default(),
-            _device: device.clone(),
+            device: device.clone(),
         }))
     }
 
-    fn layout(&self, bindings: usize) -> Result<Layout, Error> {
+    /// Whether kernels read through texel buffers.
+    pub(crate) fn reads_texels(&self) -> bool {
+        self.texels.is_some()
+    }
+
+    fn layout(&self, storage: usize, texels: usize) -> Result<Layout, Error> {
         let mut layouts = lock(&self.layouts);
-        if let Some(known) = layouts.get(&bindings) {
+        if let Some(known) = layouts.get(&[storage, texels]) {
             return Ok(*known);
         }
         let binding = |number: usize| {
+            let kind = match number < storage {
+                true => vk::DescriptorType::STORAGE_BUFFER,
+                false => vk::DescriptorType::UNIFORM_TEXEL_BUFFER,
+            };
             vk::DescriptorSetLayoutBinding::default()
                 .binding(number as u32)
-                .descriptor_type(vk::DescriptorType::STORAGE_BUFFER)
+                .descriptor_type(kind)
                 .descriptor_count(1)
                 .stage_flags(vk::ShaderStageFlags::COMPUTE)
         };
-        let numbered: Vec<_> = (0..bindings).map(binding).collect();
+        let numbered: Vec<_> = (0..storage + texels).map(binding).collect();
         let descriptor = vk::DescriptorSetLayoutCreateInfo::default().bindings(&numbered);
         // SAFETY: numbers are distinct and within the device's limit, which the planner keeps.
         let set = unsafe { self.raw.create_descriptor_set_layout(&descriptor, None) };
@@ -106,7 +121,7 @@ impl Context {
             refused("a pipeline layout", result)
         })?;
         let layout = Layout { set: sets[0], pipeline };
-        layouts.insert(bindings, layout);
+        layouts.insert([storage, texels], layout);
         Ok(layout)
     }
 }

@@ -8,6 +8,7 @@ use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{ValidationFlags, Validator};
 
+use super::texels::{self, Texels};
 use super::{Cache, Context, Layout, refused};
 use crate::error::Error;
 use crate::own_kernels::capabilities;
@@ -17,25 +18,32 @@ pub(crate) struct Pipeline {
     context: Arc<Context>,
     pub(super) raw: vk::Pipeline,
     pub(super) layout: Layout,
+    /// What it reads as texels; these have the binding numbers behind its storage buffers.
+    pub(super) texels: Vec<Texels>,
 }
 
 impl Pipeline {
     /// Compiles a kernel's source, whose entry point is `main` and whose bindings are so many storage buffers of group 0.
-    /// One that is not `checked` must keep within them by itself, as generated kernels do (`plan::index`).
+    /// One that is not `checked` must keep within them by itself, as generated kernels do (`plan::index`). One that is `ours`
+    /// never reads what was written in the same dispatch.
     pub(crate) fn new(
         context: &Arc<Context>,
         wgsl: &str,
         bindings: usize,
         checked: bool,
-        zeroed: bool,
+        ours: bool,
         cache: Option<&Cache>,
     ) -> Result<Self, Error> {
         let failed = |message: String| Error::Driver {
             what: "a kernel".into(),
             message: format!("{message}\n{wgsl}"),
         };
-        let words = context.spirv(wgsl, checked, zeroed).map_err(failed)?;
-        let layout = context.layout(bindings)?;
+        let mut words = context.spirv(wgsl, checked, ours).map_err(failed)?;
+        let mut texels = vec![];
+        if ours && context.texels.is_some() {
+            (words, texels) = texels::rewrite(&words, bindings as u32);
+        }
+        let layout = context.layout(bindings, texels.len())?;
         let raw = &context.raw;
         let descriptor = vk::ShaderModuleCreateInfo::default().code(&words);
         // SAFETY: naga has validated the module, and wrote SPIR-V of a version that the driver reads, with capabilities of
@@ -63,7 +71,7 @@ impl Pipeline {
             Error::Driver { message, .. } => failed(message),
             error => error,
         })?;
-        Ok(Self { context: context.clone(), raw: made[0], layout })
+        Ok(Self { context: context.clone(), raw: made[0], layout, texels })
     }
 }
 
@@ -82,7 +90,7 @@ impl fmt::Debug for Pipeline {
 
 impl Context {
     /// The SPIR-V of a kernel; the error says what naga found.
-    fn spirv(&self, wgsl: &str, checked: bool, zeroed: bool) -> Result<Vec<u32>, String> {
+    fn spirv(&self, wgsl: &str, checked: bool, ours: bool) -> Result<Vec<u32>, String> {
         let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
         let info = Validator::new(ValidationFlags::all(), capabilities(self.features))
             .validate(&module)
@@ -98,9 +106,10 @@ impl Context {
                 image_load: bounds,
                 binding_array: bounds,
             },
-            zero_initialize_workgroup_memory: match zeroed {
-                true => spv::ZeroInitializeWorkgroupMemoryMode::Polyfill,
-                false => spv::ZeroInitializeWorkgroupMemoryMode::None,
+            // Every kernel of ours writes its workgroup memory before reading it.
+            zero_initialize_workgroup_memory: match ours {
+                true => spv::ZeroInitializeWorkgroupMemoryMode::None,
+                false => spv::ZeroInitializeWorkgroupMemoryMode::Polyfill,
             },
             use_storage_input_output_16: false, // kernels have no such inputs
             force_loop_bounding: checked,

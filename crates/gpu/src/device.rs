@@ -213,7 +213,6 @@ impl Gpu {
     }
 
     /// Another device of the same adapter, where the adapter is known.
-    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn sibling(&self) -> Option<Self> {
         self.sibling_shaped(self.inner.options.shaping)
     }

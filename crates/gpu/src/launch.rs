@@ -105,8 +105,8 @@ impl Launch {
         Ok(Self::Pass(Pass { dispatches: dispatches.iter().map(bind).collect::<Result<_, Error>>()?, timer }))
     }
 
-    /// Submits copies and dispatches. The host leaves buffers that transfers begin or end in alone until the submission is over; where wgpu records the copies
-    /// they must not even be mapped.
+    /// Submits copies and dispatches. The host leaves buffers that transfers begin or end in alone until the submission is
+    /// over; where wgpu records the copies they must not even be mapped.
     pub(crate) fn submit(&self, gpu: &Gpu, transfers: Transfers) -> Result<Ticket, Error> {
         match self {
             Self::Kept(commands) => commands.submit(transfers),

@@ -23,7 +23,7 @@ pub(super) struct Memory(Vec<vk::MemoryPropertyFlags>);
 impl Memory {
     /// That of a device on which reading through texel buffers is faster, and possible for whatever a kernel binds.
     pub(super) fn of(device: &wgpu::Device, hal: &Device) -> Option<Self> {
-        // Mesa's driver for CPUs loads from a storage buffer one lane at a time.
+        // Mesa's driver for CPUs, which loads from a storage buffer one lane at a time.
         if device.adapter_info().driver != "llvmpipe" {
             return None;
         }
@@ -69,7 +69,7 @@ impl Context {
         };
         let used = known.iter().filter(|(usage, _)| descriptor.usage.contains(*usage));
         let usage = used.fold(vk::BufferUsageFlags::empty(), |all, (_, usage)| all | *usage);
-        // It compiles a kernel anew for texels in a buffer whose size is a power of two: no buffer has one.
+        // llvmpipe compiles a kernel anew for texels in a buffer whose size is a power of two: no buffer has one.
         let size = descriptor.size + SLACK;
         let size = size + u64::from(size.is_power_of_two());
         let raw = &self.raw;

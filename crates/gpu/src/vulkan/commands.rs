@@ -190,8 +190,8 @@ impl Commands {
         let (context, pipelines) = (self.context.clone(), self.pipelines.clone());
         let raw = &context.raw;
         context.barrier(self.dispatches, ALL_BEFORE, ALL_AFTER);
-        let timed = self.queries != vk::QueryPool::null();
         let (commands, queries) = (self.dispatches, self.queries);
+        let timed = queries != vk::QueryPool::null();
         let timestamp = |number: usize| {
             if timed {
                 let stage = vk::PipelineStageFlags::BOTTOM_OF_PIPE;
@@ -202,7 +202,7 @@ impl Commands {
         if timed {
             // SAFETY: the buffer is being recorded, outside of a render pass, and all of these are in the pool.
             unsafe {
-                raw.cmd_reset_query_pool(self.dispatches, self.queries, 0, 2 * dispatches.len() as u32);
+                raw.cmd_reset_query_pool(commands, queries, 0, 2 * dispatches.len() as u32);
             };
         }
         for (number, (dispatch, pipeline)) in dispatches.iter().zip(&pipelines).enumerate() {
@@ -280,8 +280,8 @@ impl Commands {
             .format(texels.format)
             .offset(binding.offset)
             .range(length(binding.bytes));
-        // SAFETY: `Gpu::buffer` made the buffer for this use; the range is not empty, of whole texels, lies within the buffer, and where it
-        // begins and how long it is suits the device, as `Memory::of` has made sure.
+        // SAFETY: `Gpu::buffer` made the buffer for this use; the range is not empty, of whole texels and within the buffer,
+        // and where it begins and how long it is suits the device, as `Memory::of` has made sure.
         let view = unsafe { self.context.raw.create_buffer_view(&descriptor, None) };
         let view = view.map_err(|result| refused("a view of a buffer", result))?;
         self.views.push(view);
@@ -414,8 +414,8 @@ impl Drop for Commands {
             // Nobody can say whether the device still executes them: let them be.
             return;
         }
-        // SAFETY: the last step that executes them is over, and the pools take all that is in them along; where there is no pool of
-        // queries, its handle is null, which Vulkan lets be destroyed.
+        // SAFETY: the last step that executes them is over, and the pools take all that is in them along; where there is no
+        // pool of queries, its handle is null, which may be destroyed as well.
         unsafe {
             self.context.raw.destroy_command_pool(self.pool, None);
             self.context.raw.destroy_descriptor_pool(self.sets, None);

@@ -42,8 +42,8 @@ const BOUND: usize = 3;
 /// From here on an entry point lists all variables that it uses, and not only inputs and outputs.
 const LISTS_ALL: u32 = 0x0001_0400;
 
-/// A module that reads storage buffers, which have the binding numbers below `bindings`, through texel buffers where it can, and
-/// these.
+/// A module that reads storage buffers, which have the binding numbers below `bindings`, through texel buffers where it
+/// can; and these.
 pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
     let module: Vec<(u32, &[u32])> = instructions(words).collect();
     let mut next = words[BOUND];

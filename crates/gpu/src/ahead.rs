@@ -72,7 +72,7 @@ impl Gpu {
         let bindings = source.bindings.iter().map(binding).collect();
         let nothing = Source { grid: [0, 1, 1], ..source.clone() };
         let dispatch = Dispatch { source: &nothing, bindings, waits: false, times: 1 };
-        let launch = Launch::new(self, &[dispatch], &[])?;
+        let launch = Launch::new(self, &[dispatch], &[], false)?;
         self.wait(&launch.submit(self, Transfers::default())?)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use wgrad_core::Op;
 
 use crate::codegen::{Bound, Source, Word};
-use crate::device::{Gpu, lock};
+use crate::device::lock;
 use crate::error::Error;
 use crate::launch::{Binding, Dispatch, Launch};
 use crate::plan::Place;
@@ -24,7 +24,7 @@ impl Program {
         if let Some((_, launch)) = known.iter().find(|(id, _)| *id == state.id) {
             return Ok(launch.clone());
         }
-        let launch = self.prepare(state, Launch::new)?;
+        let launch = self.prepare(state, false)?;
         known.push_back((state.id, launch.clone()));
         if known.len() > KEPT {
             known.pop_front();
@@ -32,20 +32,15 @@ impl Program {
         Ok(launch)
     }
 
-    /// The dispatches for a state, prepared in one way or another.
-    pub(crate) fn prepare(
-        &self,
-        state: &State,
-        launch: impl FnOnce(&Gpu, &[Dispatch<'_>], &[&wgpu::Buffer]) -> Result<Launch, Error>,
-    ) -> Result<Arc<Launch>, Error> {
+    /// The dispatches for a state, which has to have every variable of the program; timed or not.
+    pub(crate) fn prepare(&self, state: &State, timed: bool) -> Result<Arc<Launch>, Error> {
         let gpu = &self.inner.gpu;
         let dispatches = self.dispatches(state)?;
-        let launch = launch(gpu, &dispatches, &[&self.inner.workspace, &state.buffer])?;
+        let launch = Launch::new(gpu, &dispatches, &[&self.inner.workspace, &state.buffer], timed)?;
         gpu.inner.count.bind_groups.fetch_add(dispatches.len() as u64, Ordering::Relaxed);
         Ok(Arc::new(launch))
     }
 
-    /// The dispatches for a state, which has to have every variable of the program.
     fn dispatches(&self, state: &State) -> Result<Vec<Dispatch<'_>>, Error> {
         let this = &self.inner;
         for node in &this.plan.recording.nodes {

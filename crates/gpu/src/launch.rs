@@ -65,25 +65,9 @@ pub(crate) struct Pass {
 }
 
 impl Launch {
-    /// Prepares dispatches; `copied` are the buffers of theirs that transfers will end or begin in.
+    /// Prepares dispatches; `copied` are the buffers of theirs that transfers will end or begin in. Of timed ones, which run
+    /// once, the device notes down when each begins and ends.
     pub(crate) fn new(
-        gpu: &Gpu,
-        dispatches: &[Dispatch<'_>],
-        copied: &[&wgpu::Buffer],
-    ) -> Result<Self, Error> {
-        Self::prepare(gpu, dispatches, copied, false)
-    }
-
-    /// The same, with the device noting down when each dispatch begins and ends; it runs once.
-    pub(crate) fn timed(
-        gpu: &Gpu,
-        dispatches: &[Dispatch<'_>],
-        copied: &[&wgpu::Buffer],
-    ) -> Result<Self, Error> {
-        Self::prepare(gpu, dispatches, copied, true)
-    }
-
-    fn prepare(
         gpu: &Gpu,
         dispatches: &[Dispatch<'_>],
         copied: &[&wgpu::Buffer],

@@ -56,7 +56,7 @@ impl Gpu {
     pub(crate) fn seconds(&self, long: f64, source: &Source, bindings: &[Binding]) -> Result<f64, Error> {
         let time = |times: u32| {
             let dispatch = Dispatch { source, bindings: bindings.to_vec(), waits: false, times };
-            let launch = Launch::new(self, &[dispatch], &[])?;
+            let launch = Launch::new(self, &[dispatch], &[], false)?;
             let start = Instant::now();
             let ticket = launch.submit(self, Transfers::default())?;
             self.wait(&ticket)?;

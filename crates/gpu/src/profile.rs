@@ -4,7 +4,6 @@ use wgrad_core::batch::Batch;
 
 use crate::device::Gpu;
 use crate::error::Error;
-use crate::launch::Launch;
 use crate::program::Program;
 use crate::run::read_buffer;
 use crate::state::State;
@@ -84,7 +83,7 @@ impl Program {
         if this.sources.is_empty() {
             return Ok(vec![]);
         }
-        let (launch, _) = self.submit(state, batch, || self.prepare(state, Launch::timed))?;
+        let (launch, _) = self.submit(state, batch, || self.prepare(state, true))?;
         let times = launch.times(&this.gpu)?;
         let step = |(step, [start, end]): (&std::ops::Range<usize>, [f64; 2])| {
             let kernels = &this.plan.kernels[step.clone()];

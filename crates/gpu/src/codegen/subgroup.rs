@@ -45,7 +45,7 @@ pub(super) struct Cost {
 
 /// Cycles of a load of one, of four neighbours and of eight, where an operation on all lanes takes one.
 const LOADS: [usize; 3] = [45, 80, 115];
-/// The same where loads are fetches of texels, which have up to four components.
+/// The same where loads are fetches of texels, which have up to four components: eight are two of them.
 const FETCHES: [usize; 3] = [20, 30, 60];
 /// A store of one.
 const STORE: usize = 45;

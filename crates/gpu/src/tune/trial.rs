@@ -95,7 +95,7 @@ impl<'a> Trial<'a> {
         let dispatch = Dispatch { source, bindings, waits: false, times: 1 };
         let (from, to, bytes) = (self.fresh.clone(), self.work.clone(), self.work.size());
         let before = vec![Copy { from, from_offset: 0, to, to_offset: 0, bytes }];
-        let launch = Launch::new(self.gpu, &[dispatch], &[&self.fresh, &self.work])?;
+        let launch = Launch::new(self.gpu, &[dispatch], &[&self.fresh, &self.work], false)?;
         self.gpu.wait(&launch.submit(self.gpu, Transfers { before, ..Transfers::default() })?)?;
         let read = |id: &NodeId| {
             let spec = &self.plan.recording.node(*id).spec;

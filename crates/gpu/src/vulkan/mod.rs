@@ -2,9 +2,9 @@
 //! is recorded once and executed at every step. wgpu records a pass anew each time, at a microsecond and more a dispatch;
 //! and as it follows whole buffers, it has every dispatch wait for the one before (`docs/decisions.md`).
 //!
-//! wgpu still owns the device and all buffers. Where the device is ours alone, steps go to its queue past wgpu too
-//! ([`steps`]); a user's is left to wgpu. This folder is the only place that speaks to the driver past wgpu, and so is unsafe
-//! throughout.
+//! wgpu still owns the device and all buffers; those that kernels read as texels are made here ([`buffer`]). Where the
+//! device is ours alone, steps go to its queue past wgpu too ([`steps`]); a user's is left to wgpu. This folder is the only
+//! place that speaks to the driver past wgpu, and so is unsafe throughout.
 #![allow(unsafe_code)]
 
 mod buffer;

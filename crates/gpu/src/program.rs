@@ -12,7 +12,7 @@ use crate::device::Gpu;
 use crate::error::Error;
 use crate::launch::Launch;
 use crate::plan::{Place, Plan, Recomputed, remat};
-use crate::run::Reader;
+use crate::run::{Fields, Reader};
 use crate::staging::{Ring, Shared};
 
 /// What is known of a program before it runs.
@@ -61,6 +61,8 @@ pub(crate) struct Compiled {
     pub(crate) stats: Stats,
     pub(crate) inputs: Vec<(Arc<str>, TensorSpec)>,
     pub(crate) input_places: Vec<Place>,
+    /// Of the last batch.
+    pub(crate) fields: Mutex<Option<Arc<Fields>>>,
     /// Of each dispatch.
     pub(crate) sources: Vec<Source>,
     pub(crate) workspace: wgpu::Buffer,
@@ -179,6 +181,7 @@ impl Gpu {
             stats,
             inputs,
             input_places: places,
+            fields: Mutex::default(),
             sources,
             workspace,
             constants,

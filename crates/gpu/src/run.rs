@@ -142,6 +142,13 @@ impl Reader {
     }
 }
 
+/// Where the inputs of a program lie in batches of a layout.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    layout: Arc<Layout>,
+    offsets: Vec<u64>,
+}
+
 impl Program {
     /// Runs one step. Returns as soon as the work is submitted; what it computes can be waited for in the
     /// [`Outputs`].
@@ -188,7 +195,7 @@ impl Program {
             staged.iter().for_each(wgpu::Buffer::unmap);
         }
 
-        let inputs = staged.iter().flat_map(|from| fields.iter().map(move |offset| (from, *offset)));
+        let inputs = staged.iter().flat_map(|from| fields.offsets.iter().map(move |offset| (from, *offset)));
         let transfers = self.transfers(state, inputs, slot.as_ref());
         let submitted = transfers.and_then(|transfers| launch.submit(gpu, transfers));
         match &submitted {
@@ -257,8 +264,12 @@ impl Program {
         Ok(transfers)
     }
 
-    /// Where the inputs lie in a batch of this layout.
-    fn fields(&self, layout: &Layout) -> Result<Vec<u64>, Error> {
+    /// Where the inputs lie in a batch of this layout. The batches of a loader share one, which is compared once.
+    fn fields(&self, layout: &Arc<Layout>) -> Result<Arc<Fields>, Error> {
+        let mut last = lock(&self.inner.fields);
+        if let Some(known) = last.as_ref().filter(|known| Arc::ptr_eq(&known.layout, layout)) {
+            return Ok(known.clone());
+        }
         let field = |(name, expected): &(Arc<str>, TensorSpec)| match layout.get(name) {
             Some(field) if field.spec == *expected => Ok(field.offset as u64),
             Some(field) => Err(Error::WrongInput {
@@ -272,7 +283,10 @@ impl Program {
                 found: layout.fields().iter().map(|field| format!("`{}`", field.name)).collect(),
             }),
         };
-        self.inner.inputs.iter().map(field).collect()
+        let offsets = self.inner.inputs.iter().map(field).collect::<Result<_, _>>()?;
+        let fields = Arc::new(Fields { layout: layout.clone(), offsets });
+        *last = Some(fields.clone());
+        Ok(fields)
     }
 
     /// The batch in staging memory: as it is if it was written there, else copied.

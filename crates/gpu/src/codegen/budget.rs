@@ -11,8 +11,8 @@ use crate::parallel;
 use crate::plan::{Archetype, Kernel, Plan};
 use crate::tune::signature;
 
-/// What all kernels of a program may take to compile: 2.5 s of one core, in operations of a sixteenth of a millisecond.
-const BUDGET: usize = 40_000;
+/// What all kernels of a program may take to compile: 1.9 s of one core, in operations of a sixteenth of a millisecond.
+const BUDGET: usize = 30_000;
 /// What a pass of attention takes, and any other kernel that is not a contraction.
 const ATTENTION: usize = 4000;
 const OTHER: usize = 450;

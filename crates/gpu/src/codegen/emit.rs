@@ -72,6 +72,8 @@ pub(super) struct Emitter<'a> {
     pub(super) widest: usize,
     /// Whether the kernel is to be short: [`Shaping::compact`].
     pub(super) compact: bool,
+    /// Whether a load is short, as a fetch of texels is: [`Shaping::texels`].
+    pub(super) texels: bool,
     /// Whether it may use integers of 64 bits: [`Shaping::int64`].
     pub(super) int64: bool,
     next: usize,
@@ -127,6 +129,7 @@ impl<'a> Emitter<'a> {
             loaded: vec![],
             widest: 1,
             compact: shaping.compact,
+            texels: shaping.texels,
             int64: shaping.int64,
             next: 0,
             fault: None,

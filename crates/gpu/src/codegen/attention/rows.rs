@@ -70,8 +70,8 @@ impl Kernel<'_> {
         columns.map(|column| self.vector(emitter, operand, row, &at(column))).collect()
     }
 
-    /// The vectors of an operand's owned rows. Several rows are loaded in a loop, and move up as others follow: written
-    /// out, the loads took a compiler longer than the rest.
+    /// The vectors of an operand's owned rows. Where a load is a loop of its own, several rows are loaded in a loop, and
+    /// move up as others follow: written out, the loads took a compiler longer than the rest.
     pub(super) fn own(
         &self,
         emitter: &mut Emitter<'_>,
@@ -79,8 +79,8 @@ impl Kernel<'_> {
         operand: usize,
         lane: &Index,
     ) -> Vec<Vec<String>> {
-        if let [row] = rows {
-            return vec![self.vectors(emitter, operand, &row.position)];
+        if rows.len() == 1 || emitter.texels {
+            return rows.iter().map(|row| self.vectors(emitter, operand, &row.position)).collect();
         }
         let width = self.columns(emitter, operand);
         let names = self.accumulators(emitter, rows.len(), width);

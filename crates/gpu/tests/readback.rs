@@ -1,10 +1,10 @@
 //! Results arrive when they arrive: held, dropped or read out of order, each is that of its own run.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use wgrad_core::batch::Batch;
-use wgrad_core::{F32, Graph, Mode, U32, Var, Vars};
-use wgrad_gpu::{Gpu, Outputs, Program, State};
+use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout};
+use wgrad_core::{F32, Graph, Mode, TensorSpec, U32, Var, Vars};
+use wgrad_gpu::{Error, Gpu, Outputs, Program, State};
 
 static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("the tests need an adapter"));
 
@@ -142,5 +142,36 @@ fn programs_and_states_combine() {
         for (x, state) in (0..).zip(&mut many) {
             holds(&run(&program, state, x), x, step);
         }
+    }
+}
+
+/// The inputs lie where each batch's own layout says, whichever came before: several batches of one layout, in memory of
+/// either kind, between batches whose fields follow in another order, and one that is refused.
+#[test]
+fn batches_of_several_layouts() {
+    let program =
+        GPU.compile(Mode::Eval, |g| [&g.input("a", [2], F32) * 10.0 + &g.input("b", [2], F32)]).unwrap();
+    let mut state = GPU.init(&Vars::new(), 0).unwrap();
+    let layout = |names: [&str; 2]| {
+        let fields =
+            names.iter().fold(Layout::new(), |layout, name| layout.field(name, TensorSpec::new(F32, [2])));
+        Arc::new(fields)
+    };
+    let orders = [layout(["a", "b"]), layout(["b", "a"])];
+    for step in 0..12u8 {
+        let [a, b] = [f32::from(step), f32::from(step) + 3.0];
+        let layout = &orders[usize::from(step / 2 % 2)];
+        let mut memory: Box<dyn BatchMemory> = match step % 3 {
+            0 => Box::new(HostMemory(vec![0; layout.bytes()])),
+            _ => program.staging().allocate(layout).unwrap(),
+        };
+        for (name, value) in [("a", a), ("b", b)] {
+            let offset = layout.get(name).unwrap().offset;
+            memory.write(offset, bytemuck::cast_slice(&[value; 2])).unwrap();
+        }
+        let outputs = program.run(&mut state, Batch { layout: layout.clone(), memory }).unwrap();
+        assert_eq!(outputs.get(0).unwrap().data, [f64::from(10.0 * a + b); 2], "step {step}");
+        let lacking = Batch::new().with("a", [2], &[0f32; 2]);
+        assert!(matches!(program.run(&mut state, lacking), Err(Error::MissingInput { .. })));
     }
 }

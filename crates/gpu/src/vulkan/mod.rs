@@ -10,8 +10,10 @@
 mod buffer;
 mod commands;
 mod pipeline;
+mod scalars;
 mod steps;
 mod texels;
+mod words;
 
 use std::collections::HashMap;
 use std::fmt;

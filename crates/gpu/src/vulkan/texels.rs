@@ -11,6 +11,8 @@ use std::collections::HashMap;
 use ash::vk;
 use spirv::{Capability, Decoration, Dim, Op, StorageClass};
 
+use super::words::{VERSION, Writer, instructions};
+
 /// A texel buffer of a kernel. Those of a kernel have the binding numbers behind its storage buffers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Texels {
@@ -35,10 +37,6 @@ struct Types {
     vector: u32,
 }
 
-/// First word behind the header (SPIR-V 1.6, section 2.3, "Physical Layout of a SPIR-V Module").
-const HEADER: usize = 5;
-const VERSION: usize = 1;
-const BOUND: usize = 3;
 /// From here on an entry point lists all variables that it uses, and not only inputs and outputs.
 const LISTS_ALL: u32 = 0x0001_0400;
 
@@ -46,11 +44,7 @@ const LISTS_ALL: u32 = 0x0001_0400;
 /// can; and these.
 pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
     let module: Vec<(u32, &[u32])> = instructions(words).collect();
-    let mut next = words[BOUND];
-    let mut id = || {
-        next += 1;
-        next - 1
-    };
+    let mut new = Writer::new(words);
     let pointers = pointers(&module);
     let read = |variable: u32| {
         let reads = |(op, operands): &(u32, &[u32])| {
@@ -60,7 +54,7 @@ pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
     };
     let mut candidates = candidates(&module);
     candidates.retain(|(variable, _)| read(*variable));
-    candidates.iter_mut().for_each(|(_, candidate)| candidate.variable = id());
+    candidates.iter_mut().for_each(|(_, candidate)| candidate.variable = new.id());
     let texels: Vec<Texels> = candidates.iter().map(|(_, candidate)| candidate.texels).collect();
     if texels.is_empty() {
         return (words.to_vec(), texels);
@@ -68,7 +62,6 @@ pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
 
     let known: HashMap<u32, &Candidate> = candidates.iter().map(|(id, candidate)| (*id, candidate)).collect();
     let mut types: HashMap<u32, Types> = HashMap::new();
-    let mut new = Writer(words[..HEADER].to_vec());
     let mut is_decorated = false;
     new.write(Op::Capability, &[Capability::SampledBuffer as u32]);
     for &(op, operands) in &module {
@@ -95,7 +88,8 @@ pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
                         [vector, of, 4] if *op == Op::TypeVector as u32 && *of == component => Some(*vector),
                         _ => None,
                     });
-                    let types = Types { image: id(), pointer: id(), vector: vector.unwrap_or_else(&mut id) };
+                    let [image, pointer] = [new.id(), new.id()];
+                    let types = Types { image, pointer, vector: vector.unwrap_or_else(|| new.id()) };
                     // Neither for depth nor an array nor multisampled; read by fetches; of whatever format is bound.
                     let image = [types.image, component, Dim::DimBuffer as u32, 0, 0, 0, 1, 0];
                     new.write(Op::TypeImage, &image);
@@ -113,10 +107,10 @@ pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
                 if let Some((candidate, path)) = read {
                     let types = &types[&candidate.component];
                     let (result_type, result) = (operands[0], operands[1]);
-                    let image = id();
+                    let image = new.id();
                     new.write(Op::Load, &[types.image, image, candidate.variable]);
                     let is_whole = candidate.is_vector && path.len() == 2;
-                    let texel = if is_whole { result } else { id() };
+                    let texel = if is_whole { result } else { new.id() };
                     new.write(Op::ImageFetch, &[types.vector, texel, image, path[1]]);
                     match path.get(2) {
                         _ if is_whole => {}
@@ -132,20 +126,7 @@ pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
         }
         new.copy(op, operands);
     }
-    let mut words = new.0;
-    words[BOUND] = next;
-    (words, texels)
-}
-
-/// The instructions of a module: what they do, and their operands.
-fn instructions(words: &[u32]) -> impl Iterator<Item = (u32, &[u32])> {
-    let mut rest = words.get(HEADER..).unwrap_or_default();
-    std::iter::from_fn(move || {
-        let (first, _) = rest.split_first()?;
-        let (instruction, behind) = rest.split_at_checked((first >> 16).max(1) as usize)?;
-        rest = behind;
-        Some((first & 0xffff, &instruction[1..]))
-    })
+    (new.finish(), texels)
 }
 
 /// The storage buffers that are arrays of what a format has as texels, by the variable's name.
@@ -218,36 +199,11 @@ fn pointers(module: &[(u32, &[u32])]) -> HashMap<u32, (u32, Vec<u32>)> {
     pointers
 }
 
-struct Writer(Vec<u32>);
-
-impl Writer {
-    fn write(&mut self, op: Op, operands: &[u32]) {
-        self.copy(op as u32, operands);
-    }
-
-    fn copy(&mut self, op: u32, operands: &[u32]) {
-        self.0.push(op | (operands.len() as u32 + 1) << 16);
-        self.0.extend_from_slice(operands);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use naga::back::spv;
-    use naga::valid::{Capabilities, ValidationFlags, Validator};
-
+    use super::super::words::BOUND;
+    use super::super::words::test::{count, spirv};
     use super::*;
-
-    fn spirv(wgsl: &str, version: (u8, u8)) -> Vec<u32> {
-        let module = naga::front::wgsl::parse_str(wgsl).unwrap();
-        let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).unwrap();
-        let options = spv::Options { lang_version: version, ..spv::Options::default() };
-        spv::write_vec(&module, &info, &options, None).unwrap()
-    }
-
-    fn count(words: &[u32], op: Op) -> usize {
-        instructions(words).filter(|(this, _)| *this == op as u32).count()
-    }
 
     const KERNEL: &str = "
         @group(0) @binding(0) var<storage, read_write> fours: array<vec4<f32>>;

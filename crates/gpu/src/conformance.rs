@@ -10,9 +10,9 @@ use crate::codegen::Shaping;
 use crate::device::{Gpu, Options};
 use crate::error::Error;
 
-/// The adapter under every configuration that must not change a value: fused and unfused, with kernels shaped for a
-/// CPU and for a GPU with its subgroups, few bindings, accesses checked and unchecked, and always with NaN in memory that has not been
-/// written.
+/// The adapter under every configuration that must not change a value: as users open it, unfused, with kernels shaped for a
+/// CPU and for a GPU with its subgroups, few bindings, accesses checked and unchecked, and always with NaN in memory that
+/// has not been written.
 ///
 /// ```no_run
 /// use wgrad_core::{CustomOp, WgslKernel};
@@ -37,11 +37,11 @@ impl Conformance {
         // What a browser has, whose commands are recorded at each step.
         let eight_bindings = open(Options { bindings: Some(8), replay: false, ..base.clone() })?;
         let hardware = Shaping { subgroups: eight_bindings.info().subgroups, ..Shaping::hardware() };
-        let software = Options { shaping: Some(Shaping::software()), ..base.clone() };
-        let hardware = Options { shaping: Some(hardware), checked: true, ..base };
-        let unfused = Options { fuse: false, checked: true, ..software.clone() };
+        let hardware = Options { shaping: Some(hardware), checked: true, ..base.clone() };
+        let software = Some(Shaping::software());
+        let unfused = Options { fuse: false, checked: true, shaping: software, ..base.clone() };
         let devices = vec![
-            ("fused", open(software)?),
+            ("fused", open(base)?),
             ("fused, shaped for a GPU", open(hardware)?),
             ("unfused", open(unfused)?),
             ("fused, eight bindings", eight_bindings),

@@ -1,21 +1,12 @@
 //! Shapes that the table of cases is too small for: contractions through workgroup memory, split inner axes,
 //! rows shared by a workgroup.
 
-use std::sync::LazyLock;
-
 use wgrad_core::case::{Fill, Operand, fill};
 use wgrad_core::interpret::Environment;
 use wgrad_core::ops::Window;
 use wgrad_core::{AttentionOptions, F32, Graph, Mode, Tensor, TensorSpec, U32};
-use wgrad_gpu::{Gpu, Options};
 
 use crate::compare::{DEVICES, compare};
-
-/// Shaped as for users. Only here kernels are written for loads that are fetches, where the driver has those.
-static DEFAULT: LazyLock<Gpu> = LazyLock::new(|| {
-    let options = Options { poison: true, ..Options::default() };
-    Gpu::with_options(options).expect("the tests need an adapter")
-});
 
 fn check(name: &str, shapes: &[&[usize]], build: impl Fn(&[Tensor]) -> Tensor) {
     let graph = Graph::new(Mode::Train);
@@ -33,8 +24,7 @@ fn check(name: &str, shapes: &[&[usize]], build: impl Fn(&[Tensor]) -> Tensor) {
     let mut outputs = vec![output.clone()];
     outputs.extend(output.pull_back(&cotangent, &inputs.iter().collect::<Vec<_>>()));
     let ids: Vec<_> = outputs.iter().map(Tensor::id).collect();
-    let devices = DEVICES.iter().map(|(device, gpu)| (*device, gpu));
-    for (device, gpu) in devices.chain([("as opened by default", &*DEFAULT)]) {
+    for (device, gpu) in DEVICES.iter() {
         let compared = compare(gpu, &graph.recording(), &environment, &ids);
         assert!(compared.is_ok(), "{name} ({device}): {}", compared.unwrap_err());
     }

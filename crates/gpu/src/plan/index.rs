@@ -96,6 +96,8 @@ pub struct Atom {
 pub struct Indices {
     atoms: Vec<Atom>,
     known: HashMap<Kind, u32>,
+    /// Of remainders x mod c: (x div c)·c.
+    wholes: HashMap<u32, Index>,
     fresh: u32,
 }
 
@@ -172,19 +174,31 @@ impl Indices {
     /// (x div c)·c + (x mod c) = x.
     pub fn add(&mut self, a: &Index, b: &Index) -> Index {
         let mut sum = a.plus(b);
-        'again: loop {
-            for (atom, m) in sum.terms.clone() {
-                let Kind::Mod(y, c) = self.get(atom).kind.clone() else { continue };
-                let quotient = self.div(&y, c).times(m * c);
-                let present = !quotient.terms.is_empty()
-                    && quotient.terms.iter().all(|&(atom, c)| sum.coefficient(atom) == c);
-                if present {
-                    let without = sum.plus(&quotient.times(-1)).plus(&Index::atom(atom).times(-m));
-                    sum = without.plus(&y.times(m));
-                    continue 'again;
-                }
+        let mut at = 0;
+        while let Some(&(atom, m)) = sum.terms.get(at) {
+            at += 1;
+            self.find_whole(atom);
+            let (Kind::Mod(y, _), Some(whole)) = (&self.get(atom).kind, self.wholes.get(&atom)) else {
+                continue;
+            };
+            let is_there = |&(atom, c): &(u32, i64)| sum.coefficient(atom) == m * c;
+            if !whole.terms.is_empty() && whole.terms.iter().all(is_there) {
+                let without = sum.plus(&whole.times(-m)).plus(&Index::atom(atom).times(-m));
+                sum = without.plus(&y.times(m));
+                at = 0;
             }
-            return sum;
+        }
+        sum
+    }
+
+    /// Notes (x div c)·c down for an atom that is x mod c.
+    fn find_whole(&mut self, atom: u32) {
+        if let Kind::Mod(x, c) = &self.get(atom).kind
+            && !self.wholes.contains_key(&atom)
+        {
+            let (x, c) = (x.clone(), *c);
+            let whole = self.div(&x, c).times(c);
+            self.wholes.insert(atom, whole);
         }
     }
 

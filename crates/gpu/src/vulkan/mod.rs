@@ -37,7 +37,7 @@ pub(crate) struct Context {
     /// The version of SPIR-V that the driver reads.
     spirv: (u8, u8),
     features: wgpu::Features,
-    /// Where kernels read through texel buffers ([`texels`]).
+    /// Where kernels read through texel buffers ([`texels`]), and have no variables that are vectors ([`scalars`]).
     texels: Option<Memory>,
     /// By numbers of storage buffers and of texel buffers.
     layouts: Mutex<HashMap<[usize; 2], Layout>>,

@@ -165,17 +165,16 @@ mod tests {
 
     #[test]
     fn variables_are_of_components() {
-        // One of the components is a variable's already, so that the type of pointers to one is there.
-        for scalar in ["", "var other = numbers[lid].x; numbers[lid].y = other;"] {
+        // With a pointer to a component, the module declares the type of such pointers itself.
+        for component in ["", "sum.y = sum.z * 2f; pair.x += sum.w;"] {
             let words = kernel(&format!(
                 "var sum: vec4<f32>;
                 for (var at = 0u; at < 7u; at++) {{ sum += numbers[at]; }}
-                sum.y = sum.z * 2f;
                 var pair = numbers[lid].xy;
-                pair.x += sum.w;
-                numbers[lid] = vec4(sum.xyz, pair.x);
-                {scalar}"
+                {component}
+                numbers[lid] = vec4(sum.xy, pair);"
             ));
+            let pointers = count(&words, Op::TypePointer);
             let new = split(&words);
             let vectors = |words: &[u32]| {
                 let module: Vec<_> = instructions(words).collect();
@@ -204,6 +203,7 @@ mod tests {
                 .map(|(_, operands)| &operands[1..])
                 .collect();
             assert_eq!(types.iter().collect::<HashSet<_>>().len(), types.len());
+            assert_eq!(types.len() - pointers, usize::from(component.is_empty()));
         }
     }
 

@@ -11,13 +11,13 @@ use crate::parallel;
 use crate::plan::{Archetype, Kernel, Plan};
 use crate::tune::signature;
 
-/// What all kernels of a program may take to compile: 1.9 s of one core, in operations of a sixteenth of a millisecond.
-const BUDGET: usize = 30_000;
+/// What all kernels of a program may take to compile: 1.6 s of one core, in operations of a sixteenth of a millisecond.
+const BUDGET: usize = 26_000;
 /// What a pass of attention takes, and any other kernel that is not a contraction.
-const ATTENTION: usize = 4000;
-const OTHER: usize = 450;
-/// The most that compiling may weigh, in cycles an operation: what runs faster for it has paid for it after 33 runs.
-const DEAREST: usize = 6 * subgroup::PRICE;
+const ATTENTION: usize = 1700;
+const OTHER: usize = 250;
+/// The most that compiling may weigh, in cycles an operation: what runs faster for it has paid for it after 17 runs.
+const DEAREST: usize = 12 * subgroup::PRICE;
 
 /// How the kernels of each step are shaped.
 pub(crate) fn within_budget(plan: &Plan, shaping: &Shaping) -> Vec<Shaping> {

@@ -12,8 +12,8 @@ use crate::plan::index::Index;
 /// written in a loop of their own. Compilers take seconds for thousands of lines.
 const UNROLLED: usize = 256;
 /// The same for compact kernels, and how many each run of the loop may have.
-const COMPACT: usize = 64;
-const TOGETHER: usize = 16;
+const COMPACT: usize = 16;
+const TOGETHER: usize = 8;
 
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 

@@ -46,23 +46,24 @@ pub(super) struct Cost {
 /// Cycles of a load of one, of four neighbours and of eight, where an operation on all lanes takes one.
 const LOADS: [usize; 3] = [45, 80, 115];
 /// The same where loads are fetches of texels, which have up to four components: eight are two of them.
-const FETCHES: [usize; 3] = [20, 30, 60];
+const FETCHES: [usize; 3] = [17, 20, 40];
 /// A store of one.
 const STORE: usize = 45;
 /// Cycles that compiling an operation is worth, if nothing else is compiled: a sixteenth of a millisecond, over two
 /// hundred runs.
 pub(super) const PRICE: usize = 1200;
-/// What compiling a shuffle takes, in operations; and an accumulator beyond so many, of which each takes two and a half.
-const OF_SHUFFLE: usize = 2;
-const OF_SPILLED: usize = 7;
+/// What compiling a shuffle takes, in operations, and an accumulator; one beyond so many takes twice that.
+const OF_SHUFFLE: usize = 3;
+const OF_ACCUMULATOR: usize = 6;
 const ACCUMULATORS: usize = 128;
 /// Workgroups that keep the cores busy.
 pub(super) const ENOUGH_TASKS: usize = 16;
 /// Bytes of machine code that loading and storing an accumulator takes, and a multiplication and an addition; and the most
-/// that all of a step may take. Loads come on top, and first caches of instructions hold 32 KiB.
+/// that all of a step may take. Loads and shuffles come on top, and processors that decode 20 KiB again and again do so at
+/// half of their speed, although their first caches of instructions hold 32.
 const CODE_OF_RESULT: usize = 18;
 const CODE_OF_OPERATION: usize = 14;
-const LARGEST: usize = 28 << 10;
+const LARGEST: usize = 16 << 10;
 /// The most accumulators of a lane.
 const MOST: usize = 512;
 /// Accumulators that stay in registers.
@@ -128,13 +129,13 @@ impl Cut {
 
     fn cost(&self, product: &Product, lanes: usize, loads: usize, behind: usize) -> Cost {
         let (results, operations) = (self.rows * self.columns, self.operations());
-        // Accumulators beyond the registers are loaded and stored once a step, mostly beside the operations.
-        let spilled = if results > REGISTERS { results / 4 } else { 0 };
+        // Accumulators beyond the registers are loaded and stored once a step.
+        let spilled = if results > REGISTERS { 3 * results / 4 } else { 0 };
         let shuffles = self.rows * self.inner;
-        let accumulators = 5 * results / 2 + OF_SPILLED * results.saturating_sub(ACCUMULATORS);
+        let accumulators = OF_ACCUMULATOR * (results + results.saturating_sub(ACCUMULATORS));
         let steps = product.inner.len().div_ceil(self.inner).max(1);
         let tasks = self.tiles(product, lanes).tasks.next_multiple_of(2).max(ENOUGH_TASKS);
-        let step = operations + spilled + shuffles / 2 + loads;
+        let step = operations + spilled + 5 * shuffles / 4 + loads;
         Cost {
             run: tasks * (steps * step + results * (behind + STORE)),
             compile: operations + OF_SHUFFLE * shuffles + accumulators + loads / 2,

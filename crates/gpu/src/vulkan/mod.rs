@@ -9,6 +9,7 @@
 
 mod buffer;
 mod commands;
+mod pairs;
 mod pipeline;
 mod scalars;
 mod steps;

@@ -9,7 +9,7 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{ValidationFlags, Validator};
 
 use super::texels::{self, Texels};
-use super::{Cache, Context, Layout, refused, scalars};
+use super::{Cache, Context, Layout, pairs, refused, scalars};
 use crate::error::Error;
 use crate::own_kernels::capabilities;
 
@@ -41,7 +41,11 @@ impl Pipeline {
         let mut words = context.spirv(wgsl, checked, ours).map_err(failed)?;
         let mut texels = vec![];
         if ours && context.texels.is_some() {
-            (words, texels) = texels::rewrite(&scalars::split(&words), bindings as u32);
+            words = scalars::split(&words);
+            if context.features.contains(wgpu::Features::SHADER_INT64) {
+                words = pairs::pair(&words);
+            }
+            (words, texels) = texels::rewrite(&words, bindings as u32);
         }
         let layout = context.layout(bindings, texels.len())?;
         let raw = &context.raw;

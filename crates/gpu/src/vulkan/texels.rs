@@ -38,7 +38,7 @@ struct Types {
 }
 
 /// From here on an entry point lists all variables that it uses, and not only inputs and outputs.
-const LISTS_ALL: u32 = 0x0001_0400;
+pub(super) const LISTS_ALL: u32 = 0x0001_0400;
 
 /// A module that reads storage buffers, which have the binding numbers below `bindings`, through texel buffers where it
 /// can; and these.
@@ -129,11 +129,21 @@ pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
     (new.finish(), texels)
 }
 
-/// The storage buffers that are arrays of what a format has as texels, by the variable's name.
-fn candidates(module: &[(u32, &[u32])]) -> Vec<(u32, Candidate)> {
+/// A storage buffer that is an array of numbers or of vectors of them, as the module declares it.
+pub(super) struct Array<'a> {
+    pub(super) variable: u32,
+    pub(super) binding: u32,
+    /// The number of components, 1 of those that are no vectors; their type, and what that is: its instruction and operands.
+    pub(super) lanes: u32,
+    component: u32,
+    scalar: (u32, &'a [u32]),
+}
+
+/// The storage buffers that are arrays of numbers or vectors.
+pub(super) fn arrays<'a>(module: &[(u32, &'a [u32])]) -> Vec<Array<'a>> {
     let mut types: HashMap<u32, (u32, &[u32])> = HashMap::new();
     let mut numbers = HashMap::new();
-    let mut candidates = vec![];
+    let mut arrays = vec![];
     for &(op, operands) in module {
         match Op::from_u32(op) {
             Some(
@@ -149,24 +159,40 @@ fn candidates(module: &[(u32, &[u32])]) -> Vec<(u32, Candidate)> {
             }
             Some(Op::Variable) if operands[2] == StorageClass::StorageBuffer as u32 => {
                 let known = |id: u32, what: Op| types.get(&id).filter(|(op, _)| *op == what as u32);
-                let texels = || {
+                let array = || {
                     let (_, pointer) = known(operands[0], Op::TypePointer)?;
                     let (_, members) = known(pointer[2], Op::TypeStruct).filter(|(_, of)| of.len() == 2)?;
                     let (_, array) = known(members[1], Op::TypeRuntimeArray)?;
                     let vector = known(array[1], Op::TypeVector);
                     let component = vector.map_or(array[1], |(_, of)| of[1]);
-                    let scalar = types.get(&component)?;
+                    let (op, scalar) = *types.get(&component)?;
                     let lanes = vector.map_or(1, |(_, of)| of[2]);
-                    let format = format(scalar.0, &scalar.1[1..], lanes)?;
-                    let texels = Texels { binding: *numbers.get(&operands[1])?, format };
-                    Some(Candidate { texels, is_vector: vector.is_some(), component, variable: 0 })
+                    let (variable, binding) = (operands[1], *numbers.get(&operands[1])?);
+                    Some(Array { variable, binding, lanes, component, scalar: (op, &scalar[1..]) })
                 };
-                candidates.extend(texels().map(|candidate| (operands[1], candidate)));
+                arrays.extend(array());
             }
             _ => {}
         }
     }
-    candidates
+    arrays
+}
+
+impl Array<'_> {
+    /// The format of texels that are its elements, if there is one.
+    pub(super) fn format(&self) -> Option<vk::Format> {
+        format(self.scalar.0, self.scalar.1, self.lanes)
+    }
+}
+
+/// The storage buffers that are arrays of what a format has as texels, by the variable's name.
+fn candidates(module: &[(u32, &[u32])]) -> Vec<(u32, Candidate)> {
+    let candidate = |array: &Array<'_>| {
+        let texels = Texels { binding: array.binding, format: array.format()? };
+        let (is_vector, component) = (array.lanes > 1, array.component);
+        Some((array.variable, Candidate { texels, is_vector, component, variable: 0 }))
+    };
+    arrays(module).iter().filter_map(candidate).collect()
 }
 
 /// The format of texels of one or four components, which are of the type with these operands.
@@ -185,7 +211,7 @@ fn format(op: u32, operands: &[u32], lanes: u32) -> Option<vk::Format> {
 }
 
 /// What pointers point to: a variable and the way through it, from the one array of its structure to an element or a component.
-fn pointers(module: &[(u32, &[u32])]) -> HashMap<u32, (u32, Vec<u32>)> {
+pub(super) fn pointers(module: &[(u32, &[u32])]) -> HashMap<u32, (u32, Vec<u32>)> {
     let mut pointers: HashMap<u32, (u32, Vec<u32>)> = HashMap::new();
     for (op, operands) in module {
         if *op == Op::AccessChain as u32 {

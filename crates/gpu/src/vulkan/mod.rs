@@ -13,6 +13,7 @@ mod pairs;
 mod pipeline;
 mod scalars;
 mod steps;
+mod storage;
 mod texels;
 mod words;
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use spirv::{Capability, Decoration, Op, StorageClass};
 
-use super::texels::{LISTS_ALL, arrays, pointers};
+use super::storage::{LISTS_ALL, arrays, pointers};
 use super::words::{VERSION, Writer, instructions};
 
 /// The same module, whose stores of whole elements of four numbers of 32 bits are of two of 64.
@@ -20,9 +20,9 @@ pub(super) fn pair(words: &[u32]) -> Vec<u32> {
         .filter(|(_, path)| path.len() == 2)
         .map(|(base, _)| *base)
         .collect();
-    let arrays = arrays(&module)
-        .into_iter()
-        .filter(|array| array.lanes == 4 && array.format().is_some() && stored.contains(&array.variable));
+    let arrays = arrays(&module).into_iter().filter(|array| {
+        array.lanes == 4 && array.scalar.1.first() == Some(&32) && stored.contains(&array.variable)
+    });
     let mut new = Writer::new(words);
     // The second variables, and the numbers of their bindings.
     let pairs: BTreeMap<u32, (u32, u32)> =

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use ash::vk;
 use spirv::{Capability, Decoration, Dim, Op, StorageClass};
 
+use super::storage::{Array, LISTS_ALL, arrays, pointers};
 use super::words::{VERSION, Writer, instructions};
 
 /// A texel buffer of a kernel. Those of a kernel have the binding numbers behind its storage buffers.
@@ -36,9 +37,6 @@ struct Types {
     pointer: u32,
     vector: u32,
 }
-
-/// From here on an entry point lists all variables that it uses, and not only inputs and outputs.
-pub(super) const LISTS_ALL: u32 = 0x0001_0400;
 
 /// A module that reads storage buffers, which have the binding numbers below `bindings`, through texel buffers where it
 /// can; and these.
@@ -129,66 +127,11 @@ pub(super) fn rewrite(words: &[u32], bindings: u32) -> (Vec<u32>, Vec<Texels>) {
     (new.finish(), texels)
 }
 
-/// A storage buffer that is an array of numbers or of vectors of them, as the module declares it.
-pub(super) struct Array<'a> {
-    pub(super) variable: u32,
-    pub(super) binding: u32,
-    /// The number of components, 1 of those that are no vectors; their type, and what that is: its instruction and operands.
-    pub(super) lanes: u32,
-    component: u32,
-    scalar: (u32, &'a [u32]),
-}
-
-/// The storage buffers that are arrays of numbers or vectors.
-pub(super) fn arrays<'a>(module: &[(u32, &'a [u32])]) -> Vec<Array<'a>> {
-    let mut types: HashMap<u32, (u32, &[u32])> = HashMap::new();
-    let mut numbers = HashMap::new();
-    let mut arrays = vec![];
-    for &(op, operands) in module {
-        match Op::from_u32(op) {
-            Some(
-                Op::TypeInt
-                | Op::TypeFloat
-                | Op::TypeVector
-                | Op::TypeRuntimeArray
-                | Op::TypeStruct
-                | Op::TypePointer,
-            ) => drop(types.insert(operands[0], (op, operands))),
-            Some(Op::Decorate) if operands[1] == Decoration::Binding as u32 => {
-                numbers.insert(operands[0], operands[2]);
-            }
-            Some(Op::Variable) if operands[2] == StorageClass::StorageBuffer as u32 => {
-                let known = |id: u32, what: Op| types.get(&id).filter(|(op, _)| *op == what as u32);
-                let array = || {
-                    let (_, pointer) = known(operands[0], Op::TypePointer)?;
-                    let (_, members) = known(pointer[2], Op::TypeStruct).filter(|(_, of)| of.len() == 2)?;
-                    let (_, array) = known(members[1], Op::TypeRuntimeArray)?;
-                    let vector = known(array[1], Op::TypeVector);
-                    let component = vector.map_or(array[1], |(_, of)| of[1]);
-                    let (op, scalar) = *types.get(&component)?;
-                    let lanes = vector.map_or(1, |(_, of)| of[2]);
-                    let (variable, binding) = (operands[1], *numbers.get(&operands[1])?);
-                    Some(Array { variable, binding, lanes, component, scalar: (op, &scalar[1..]) })
-                };
-                arrays.extend(array());
-            }
-            _ => {}
-        }
-    }
-    arrays
-}
-
-impl Array<'_> {
-    /// The format of texels that are its elements, if there is one.
-    pub(super) fn format(&self) -> Option<vk::Format> {
-        format(self.scalar.0, self.scalar.1, self.lanes)
-    }
-}
-
 /// The storage buffers that are arrays of what a format has as texels, by the variable's name.
 fn candidates(module: &[(u32, &[u32])]) -> Vec<(u32, Candidate)> {
     let candidate = |array: &Array<'_>| {
-        let texels = Texels { binding: array.binding, format: array.format()? };
+        let format = format(array.scalar.0, array.scalar.1, array.lanes)?;
+        let texels = Texels { binding: array.binding, format };
         let (is_vector, component) = (array.lanes > 1, array.component);
         Some((array.variable, Candidate { texels, is_vector, component, variable: 0 }))
     };
@@ -208,21 +151,6 @@ fn format(op: u32, operands: &[u32], lanes: u32) -> Option<vk::Format> {
         (INT, [32, 1], 4) => vk::Format::R32G32B32A32_SINT,
         _ => return None,
     })
-}
-
-/// What pointers point to: a variable and the way through it, from the one array of its structure to an element or a component.
-pub(super) fn pointers(module: &[(u32, &[u32])]) -> HashMap<u32, (u32, Vec<u32>)> {
-    let mut pointers: HashMap<u32, (u32, Vec<u32>)> = HashMap::new();
-    for (op, operands) in module {
-        if *op == Op::AccessChain as u32 {
-            let (base, way) = (operands[2], &operands[3..]);
-            let (base, mut path) = pointers.get(&base).cloned().unwrap_or((base, vec![]));
-            path.extend(way);
-            pointers.insert(operands[1], (base, path));
-        }
-    }
-    pointers.retain(|_, (_, path)| (2..=3).contains(&path.len()));
-    pointers
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub(super) const ENOUGH_TASKS: usize = 16;
 /// half of their speed, although their first caches of instructions hold 32.
 const CODE_OF_RESULT: usize = 18;
 const CODE_OF_OPERATION: usize = 14;
-const LARGEST: usize = 16 << 10;
+const LARGEST: usize = 12 << 10;
 /// The most accumulators of a lane.
 const MOST: usize = 512;
 /// Accumulators that stay in registers.

@@ -39,7 +39,8 @@ pub(crate) struct Context {
     /// The version of SPIR-V that the driver reads.
     spirv: (u8, u8),
     features: wgpu::Features,
-    /// Where kernels read through texel buffers ([`texels`]), and have no variables that are vectors ([`scalars`]).
+    /// Where kernels read through texel buffers ([`texels`]), have no variables that are vectors ([`scalars`]), and store
+    /// vectors of four as pairs ([`pairs`]).
     texels: Option<Memory>,
     /// By numbers of storage buffers and of texel buffers.
     layouts: Mutex<HashMap<[usize; 2], Layout>>,

@@ -11,13 +11,13 @@ use crate::parallel;
 use crate::plan::{Archetype, Kernel, Plan};
 use crate::tune::signature;
 
-/// What all kernels of a program may take to compile: 1.6 s of one core, in operations of a sixteenth of a millisecond.
-const BUDGET: usize = 26_000;
+/// What all kernels of a program may take to compile: 1.25 s of one core, in operations of a sixteenth of a millisecond.
+const BUDGET: usize = 20_000;
 /// What a pass of attention takes, and any other kernel that is not a contraction.
-const ATTENTION: usize = 1700;
+const ATTENTION: usize = 850;
 const OTHER: usize = 250;
-/// The most that compiling may weigh, in cycles an operation: what runs faster for it has paid for it after 17 runs.
-const DEAREST: usize = 12 * subgroup::PRICE;
+/// The most that compiling may weigh, in cycles an operation: what runs faster for it has paid for it after 8 runs.
+const DEAREST: usize = 24 * subgroup::PRICE;
 
 /// How the kernels of each step are shaped.
 pub(crate) fn within_budget(plan: &Plan, shaping: &Shaping) -> Vec<Shaping> {

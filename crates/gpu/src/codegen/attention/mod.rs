@@ -58,6 +58,8 @@ struct Owning {
     pass: Pass,
     passing: Passing,
     lanes: usize,
+    /// Whether a load is short.
+    texels: bool,
     /// Rows that are owned and that pass by, and how often.
     owned: usize,
     passed: usize,
@@ -68,7 +70,8 @@ struct Owning {
 }
 
 impl Owning {
-    fn new(op: &Attention, shape: &AttentionShape, passing: Passing, lanes: usize) -> Self {
+    fn new(op: &Attention, shape: &AttentionShape, shaping: &Shaping) -> Self {
+        let ((passing, lanes), texels) = (passing(shaping), shaping.texels);
         let (width, value_width) = (shape.width, shape.value_width);
         let multiplications = match op.pass {
             Pass::Forward => width + value_width,
@@ -80,7 +83,7 @@ impl Owning {
             _ => (shape.queries, shape.keys),
         };
         let (pass, count, numbers) = (op.pass, shape.count(), width + value_width);
-        Self { pass, passing, lanes, owned, passed, count, multiplications, numbers }
+        Self { pass, passing, lanes, texels, owned, passed, count, multiplications, numbers }
     }
 
     fn workgroups(&self, rows: usize) -> usize {
@@ -95,6 +98,8 @@ impl Owning {
     fn rule(&self) -> usize {
         let mut rows = match self.pass {
             _ if self.passing == Passing::Staged => 1,
+            // More save loads, which are cheap here, and take the compiler twice as long and run no faster.
+            _ if self.texels => 2,
             // More take the compiler twice as long and run no faster, for every passing row scales all sums.
             Pass::Forward => 4,
             _ => 8,
@@ -122,8 +127,7 @@ pub(super) fn shares(
     shaping: &Shaping,
 ) -> Result<Vec<(usize, f64)>, Error> {
     let (op, shape) = described(emitter, node)?;
-    let (passing, lanes) = passing(shaping);
-    let owning = Owning::new(op, &shape, passing, lanes);
+    let owning = Owning::new(op, &shape, shaping);
     let possible = [1, 2, 4, 8].into_iter().filter(|&rows| owning.fits(rows));
     Ok(possible.map(|rows| (rows, owning.run(rows, shaping.enough()))).collect())
 }
@@ -180,8 +184,8 @@ impl<'a> Kernel<'a> {
         shaping: &Shaping,
     ) -> Self {
         let inputs = emitter.plan.recording.node(node).inputs.clone();
-        let (passing, lanes) = passing(shaping);
-        let owning = Owning::new(op, &shape, passing, lanes);
+        let owning = Owning::new(op, &shape, shaping);
+        let (passing, lanes) = (owning.passing, owning.lanes);
         let rows = shaping.attention_rows.filter(|&rows| owning.fits(rows)).unwrap_or_else(|| owning.rule());
         let (nothing, lead) = (Index::default(), shape.lead.clone());
         let mut kernel = Self {

@@ -186,9 +186,27 @@ impl Indices {
                 let without = sum.plus(&whole.times(-m)).plus(&Index::atom(atom).times(-m));
                 sum = without.plus(&y.times(m));
                 at = 0;
+            } else if let Some((quotient, dividend)) = self.quotient_beside(&sum, atom, m) {
+                let without = sum.plus(&quotient.times(-m)).plus(&Index::atom(atom).times(-m));
+                sum = without.plus(&dividend.times(m));
+                at = 0;
             }
         }
         sum
+    }
+
+    /// For x mod c, m times in a sum, what follows from ((x mod d) div c)·c + (x mod c) = x mod d if the sum has the
+    /// quotient too and c divides d, as then x mod c is also how (x mod d) mod c is written: the multiple of the quotient,
+    /// and x mod d.
+    fn quotient_beside(&self, sum: &Index, atom: u32, m: i64) -> Option<(Index, Index)> {
+        let Kind::Mod(x, c) = &self.get(atom).kind else { return None };
+        sum.terms.iter().find_map(|&(quotient, k)| {
+            let Kind::Div(dividend, by) = &self.get(quotient).kind else { return None };
+            let ([(inner, 1)], 0) = (&dividend.terms[..], dividend.constant) else { return None };
+            let Kind::Mod(of, d) = &self.get(*inner).kind else { return None };
+            let belongs = by == c && k == m * c && of == x && d % c == 0;
+            belongs.then(|| (Index::atom(quotient).times(*c), dividend.clone()))
+        })
     }
 
     /// Notes (x div c)·c down for an atom that is x mod c.
@@ -352,6 +370,17 @@ mod tests {
         let mut indices = Indices::default();
         let x = indices.var(2 * 3 * 4 * 5, 0);
         for extents in [vec![2, 3, 4, 5], vec![6, 20], vec![120], vec![1, 120, 1], vec![3, 2, 20]] {
+            let index = indices.unflatten(&x, &extents);
+            assert_eq!(indices.flatten(&index, &extents), x, "{extents:?}");
+        }
+    }
+
+    #[test]
+    fn reshaping_a_remainder_there_and_back_is_the_identity() {
+        let mut indices = Indices::default();
+        let x = indices.var(1000, 0);
+        let x = indices.rem(&x, 24);
+        for extents in [vec![12, 2], vec![2, 3, 4], vec![3, 2, 2, 2], vec![2, 12], vec![8, 3]] {
             let index = indices.unflatten(&x, &extents);
             assert_eq!(indices.flatten(&index, &extents), x, "{extents:?}");
         }

@@ -178,28 +178,25 @@ impl Indices {
         while let Some(&(atom, m)) = sum.terms.get(at) {
             at += 1;
             self.find_whole(atom);
-            let (Kind::Mod(y, _), Some(whole)) = (&self.get(atom).kind, self.wholes.get(&atom)) else {
-                continue;
-            };
-            let is_there = |&(atom, c): &(u32, i64)| sum.coefficient(atom) == m * c;
-            if !whole.terms.is_empty() && whole.terms.iter().all(is_there) {
-                let without = sum.plus(&whole.times(-m)).plus(&Index::atom(atom).times(-m));
-                sum = without.plus(&y.times(m));
-                at = 0;
-            } else if let Some((quotient, dividend)) = self.quotient_beside(&sum, atom, m) {
+            if let Some((quotient, number)) = self.quotient_beside(&sum, atom, m) {
                 let without = sum.plus(&quotient.times(-m)).plus(&Index::atom(atom).times(-m));
-                sum = without.plus(&dividend.times(m));
+                sum = without.plus(&number.times(m));
                 at = 0;
             }
         }
         sum
     }
 
-    /// For x mod c, m times in a sum, what follows from ((x mod d) div c)·c + (x mod c) = x mod d if the sum has the
-    /// quotient too and c divides d, as then x mod c is also how (x mod d) mod c is written: the multiple of the quotient,
-    /// and x mod d.
+    /// What a sum has to have beside m times x mod c to be put together, if it has that, and what of: (x div c)·c and x; or
+    /// ((x mod d) div c)·c and x mod d where c divides d, as (x mod d) mod c is written x mod c.
     fn quotient_beside(&self, sum: &Index, atom: u32, m: i64) -> Option<(Index, Index)> {
-        let Kind::Mod(x, c) = &self.get(atom).kind else { return None };
+        let (Kind::Mod(x, c), Some(whole)) = (&self.get(atom).kind, self.wholes.get(&atom)) else {
+            return None;
+        };
+        let is_there = |&(atom, k): &(u32, i64)| sum.coefficient(atom) == m * k;
+        if !whole.terms.is_empty() && whole.terms.iter().all(is_there) {
+            return Some((whole.clone(), x.clone()));
+        }
         sum.terms.iter().find_map(|&(quotient, k)| {
             let Kind::Div(dividend, by) = &self.get(quotient).kind else { return None };
             let ([(inner, 1)], 0) = (&dividend.terms[..], dividend.constant) else { return None };

@@ -213,12 +213,16 @@ impl<'a> Emitter<'a> {
     /// of quotients that is the same position.
     fn key(&mut self, node: NodeId, index: &[Index]) -> (NodeId, Index) {
         let shape = self.shape(node);
-        (node, self.indices.flatten(index, &shape))
+        (node, self.indices.flatten(index, shape))
     }
 
     /// Says what a node's value at a position is.
     pub(super) fn know(&mut self, node: NodeId, index: &[Index], value: Value) {
         let key = self.key(node, index);
+        self.keep(key, value);
+    }
+
+    fn keep(&mut self, key: (NodeId, Index), value: Value) {
         if let Some(scope) = self.scopes.get_mut(value.depth) {
             scope.values.push(key.clone());
         }
@@ -231,8 +235,8 @@ impl<'a> Emitter<'a> {
         if from == to {
             return index.to_vec();
         }
-        let position = self.indices.flatten(index, &from);
-        self.indices.unflatten(&position, &to)
+        let position = self.indices.flatten(index, from);
+        self.indices.unflatten(&position, to)
     }
 
     fn let_(&mut self, prefix: &str, depth: usize, expression: &str) -> String {
@@ -241,8 +245,8 @@ impl<'a> Emitter<'a> {
         name
     }
 
-    fn shape(&self, id: NodeId) -> Shape {
-        self.plan.recording.node(id).spec.shape.clone()
+    fn shape(&self, id: NodeId) -> &'a Shape {
+        &self.plan.recording.node(id).spec.shape
     }
 
     fn dtype(&self, id: NodeId) -> DType {
@@ -324,9 +328,9 @@ impl<'a> Emitter<'a> {
         if let Some(value) = self.values.get(&key) {
             return value.clone();
         }
-        let value =
-            if self.loads.contains(&node) { self.load(node, index) } else { self.compute(node, index) };
-        self.know(node, index, value.clone());
+        let is_loaded = self.loads.contains(&node);
+        let value = if is_loaded { self.load(node, &key.1) } else { self.compute(node, index) };
+        self.keep(key, value.clone());
         value
     }
 
@@ -361,7 +365,7 @@ impl<'a> Emitter<'a> {
             }
             op if views::is_view(op) => {
                 let from = self.shape(node.inputs[0]);
-                let source = views::source(op, index, &from, &node.spec.shape, &mut self.indices);
+                let source = views::source(op, index, from, &node.spec.shape, &mut self.indices);
                 let Some(source) = source else { return self.broken("a view without a source") };
                 let inner = self.value(node.inputs[0], &source.index);
                 if source.guards.is_empty() {

@@ -211,21 +211,27 @@ pub(super) fn cuts(
     let shapes = widths.into_iter().map(|columns| (columns, 1)).chain(patches(&product.columns.extents));
     let shapes: Vec<(usize, usize)> = shapes.collect();
     let tallest = HEIGHTS.into_iter().find(|&rows| rows >= product.rows.len()).unwrap_or(usize::MAX);
+    // Columns and steps of which a tile cannot even have the rows that lanes load at once, or all there are, are not looked at.
+    let least = tallest.min(size);
     let mut all = vec![];
     for inner in steps.into_iter().filter(|&steps| steps <= k.max(1)) {
         // What a step costs to load: for one slot of rows in either order, and for each width.
         let slot = PER_LANE.map(|rows_per_lane| {
             let cut = Cut { rows: size * rows_per_lane, rows_per_lane, columns: 1, height: 1, inner };
-            cost_of(reads(&mut fresh(), product, cut, size, 0))
+            let fits = rows_per_lane == 1 || cut.rows <= tallest;
+            fits.then(|| cost_of(reads(&mut fresh(), product, cut, size, 0)))
         });
         for &(columns, height) in &shapes {
-            let cut = Cut { rows: size, rows_per_lane: 1, columns, height, inner };
-            let of_columns = cost_of(reads(&mut fresh(), product, cut, size, 1));
+            let of = |rows, rows_per_lane| Cut { rows, rows_per_lane, columns, height, inner };
+            if !of(least, 1).is_sensible(product, size) {
+                continue;
+            }
+            let of_columns = cost_of(reads(&mut fresh(), product, of(size, 1), size, 1));
             for rows in HEIGHTS.into_iter().filter(|&rows| rows <= tallest) {
                 for (rows_per_lane, slot) in PER_LANE.into_iter().zip(slot) {
-                    let cut = Cut { rows, rows_per_lane, columns, height, inner };
-                    let loads = slot * rows.div_ceil(size * rows_per_lane) + of_columns;
-                    if cut.is_sensible(product, size) {
+                    let cut = of(rows, rows_per_lane);
+                    if let Some(slot) = slot.filter(|_| cut.is_sensible(product, size)) {
+                        let loads = slot * rows.div_ceil(size * rows_per_lane) + of_columns;
                         all.push((cut, cut.cost(product, size, loads, behind)));
                     }
                 }

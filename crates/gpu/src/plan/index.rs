@@ -38,16 +38,16 @@ impl Index {
         self
     }
 
-    fn plus(&self, other: &Self) -> Self {
-        let mut sum = self.terms.clone();
+    /// Adds so many times another index.
+    fn add_times(&mut self, other: &Self, factor: i64) {
         for &(atom, c) in &other.terms {
-            match sum.binary_search_by_key(&atom, |term| term.0) {
-                Ok(at) => sum[at].1 += c,
-                Err(at) => sum.insert(at, (atom, c)),
+            match self.terms.binary_search_by_key(&atom, |term| term.0) {
+                Ok(at) => self.terms[at].1 += c * factor,
+                Err(at) => self.terms.insert(at, (atom, c * factor)),
             }
         }
-        sum.retain(|term| term.1 != 0);
-        Self { terms: sum, constant: self.constant + other.constant }
+        self.terms.retain(|term| term.1 != 0);
+        self.constant += other.constant * factor;
     }
 
     fn coefficient(&self, atom: u32) -> i64 {
@@ -173,14 +173,20 @@ impl Indices {
     /// The sum, with quotients and remainders of one number put together again:
     /// (x div c)·c + (x mod c) = x.
     pub fn add(&mut self, a: &Index, b: &Index) -> Index {
-        let mut sum = a.plus(b);
+        let mut sum = a.clone();
+        sum.add_times(b, 1);
+        self.together(sum)
+    }
+
+    fn together(&mut self, mut sum: Index) -> Index {
         let mut at = 0;
         while let Some(&(atom, m)) = sum.terms.get(at) {
             at += 1;
             self.find_whole(atom);
             if let Some((quotient, number)) = self.quotient_beside(&sum, atom, m) {
-                let without = sum.plus(&quotient.times(-m)).plus(&Index::atom(atom).times(-m));
-                sum = without.plus(&number.times(m));
+                sum.add_times(&quotient, -m);
+                sum.add_times(&Index::atom(atom), -m);
+                sum.add_times(&number, m);
                 at = 0;
             }
         }
@@ -345,12 +351,13 @@ impl Indices {
     /// The row-major position of a multi-index.
     pub fn flatten(&mut self, index: &[Index], extents: &[usize]) -> Index {
         let mut position = Index::default();
-        for (i, &extent) in index.iter().zip(extents) {
-            let scaled = position.times(extent as i64);
-            position = scaled.plus(i);
+        let mut stride = 1;
+        for (i, &extent) in index.iter().zip(extents).rev() {
+            position.add_times(i, stride);
+            stride *= extent as i64;
         }
         // Put quotients and remainders together only now, when all of them are there.
-        self.add(&position, &Index::default())
+        self.together(position)
     }
 }
 

@@ -48,30 +48,28 @@ impl Emitter<'_> {
         })
     }
 
-    /// An element, loaded with its neighbours where that is possible.
-    pub(super) fn load(&mut self, node: NodeId, index: &[Index]) -> Value {
-        let shape = self.shape(node);
-        let position = self.indices.flatten(index, &shape);
+    /// The element at a row-major position, loaded with its neighbours where that is possible.
+    pub(super) fn load(&mut self, node: NodeId, position: &Index) -> Value {
         let binding = self.binding(node);
         let dtype = self.dtype(node);
         let truth = |text: String| if dtype == DType::Bool { format!("({text} != 0u)") } else { text };
         // Eight are four words of 64 bits, each of them two elements.
         let eights = self.widest >= 8 && dtype != DType::F16;
-        if let Some((group, lane)) = Self::group_of(&position, 8).filter(|_| eights) {
+        if let Some((group, lane)) = Self::group_of(position, 8).filter(|_| eights) {
             let eight = self.neighbours(binding, 8, group);
             let half = ["even", "odd"][lane % 2];
             let text = truth(format!("{}.{half}.{}", eight.text, COMPONENTS[lane / 2]));
             return Value { text, depth: eight.depth };
         }
-        if let Some((group, lane)) = Self::group_of(&position, 4).filter(|_| self.widest >= 4) {
+        if let Some((group, lane)) = Self::group_of(position, 4).filter(|_| self.widest >= 4) {
             let vector = self.neighbours(binding, 4, group);
             let text = truth(format!("{}.{}", vector.text, COMPONENTS[lane]));
             return Value { text, depth: vector.depth };
         }
-        let depth = self.indices.depth(&position);
-        let at = self.position(&position);
+        let depth = self.indices.depth(position);
+        let at = self.position(position);
         self.reads[usize::from(depth > 0)][0] += 1;
-        self.loaded.push((position, dtype.size()));
+        self.loaded.push((position.clone(), dtype.size()));
         let text = self.let_("v", depth, &truth(format!("load{binding}({at})")));
         Value { text, depth }
     }
@@ -100,7 +98,7 @@ impl Emitter<'_> {
     pub(in crate::codegen) fn store(&mut self, node: NodeId, lanes: &[Vec<Index>]) {
         let values: Vec<Value> = lanes.iter().map(|index| self.value(node, index)).collect();
         let shape = self.shape(node);
-        let positions: Vec<Index> = lanes.iter().map(|index| self.indices.flatten(index, &shape)).collect();
+        let positions: Vec<Index> = lanes.iter().map(|index| self.indices.flatten(index, shape)).collect();
         let binding = self.binding(node);
         self.bindings[binding].stored = true;
         let dtype = self.dtype(node);

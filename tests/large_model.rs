@@ -68,3 +68,29 @@ fn variables_larger_than_one_binding() {
     println!("{losses:?}");
     assert!(losses[4] < losses[0], "{losses:?}");
 }
+
+/// 200 layers of 256 KiB, each small enough to share a dispatch with others: 157 MB with Adam's moments.
+#[test]
+fn small_variables_that_are_many() {
+    let gpu = Gpu::new().expect("the tests need an adapter");
+    let vars = Vars::new();
+    let layers: Vec<Linear> = (0..200).map(|i| Linear::new(vars.sub(format!("fc{i}")), 256, 256)).collect();
+    let program = gpu.compile(Mode::Train, |g| {
+        let x = g.input("x", [1, 256], F32);
+        let y = layers.iter().fold(x, |x, layer| &x + layer.forward(&x).tanh() * 0.01);
+        let loss = (y - 0.25).square().mean(..);
+        // Gradients wait for their common norm, so updates are maps of their own.
+        Adam::new(1e-3).update(&clip_grad_norm(&loss.backward(&vars), 1e3), &vars);
+        [loss]
+    });
+    let program = program.unwrap();
+    let mut state = gpu.init(&vars, 0).unwrap();
+    println!("state {} MiB, {} dispatches", state.bytes() >> 20, program.stats().dispatches);
+    assert!(state.bytes() > 128 << 20);
+    let x: Vec<f32> = (0..256).map(|i| i as f32 / 256.0 - 0.5).collect();
+    let losses: Vec<f64> = (0..3)
+        .map(|_| program.run(&mut state, Batch::new().with("x", [1, 256], &x)).unwrap().scalar(0).unwrap())
+        .collect();
+    println!("{losses:?}");
+    assert!(losses[2] < losses[1] && losses[1] < losses[0], "{losses:?}");
+}

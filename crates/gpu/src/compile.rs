@@ -1,6 +1,6 @@
 //! Compiles a recording: the passes of the plan, the WGSL of its kernels, their pipelines.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use wgrad_core::simplify::simplify;
@@ -13,8 +13,8 @@ use crate::device::Gpu;
 use crate::error::Error;
 use crate::parallel;
 use crate::plan::fuse::{Budget, fuse};
-use crate::plan::pack::{self, Packing};
-use crate::plan::{Place, Plan, lower, memory, mixed, remat, schedule};
+use crate::plan::pack::{self, Packing, SMALL};
+use crate::plan::{Place, Plan, bytes_of, lower, memory, mixed, remat, schedule};
 use crate::program::{Program, Recorded};
 
 /// How one program is compiled. [`Gpu::compile`] is the short way to one with the defaults.
@@ -231,16 +231,22 @@ impl Compiler {
         })
     }
 
-    /// Which kernels may share a dispatch.
+    /// Which kernels may share a dispatch: those whose tensors one binding reaches, in whatever state they lie.
     fn packing(&self, recording: &Recording) -> Packing {
-        /// How many times as large as the variables that a program sees the state may be.
-        const STATE: u64 = 4;
-        let variables = recording.nodes.iter().filter(|node| matches!(node.op, Op::Variable(_)));
-        let state: u64 = variables.map(|node| node.spec.bytes() as u64).sum();
-        if !self.gpu.options().fuse {
+        /// How many times as far apart as they are large the small variables that a program sees may lie, and all of them:
+        /// small ones lie together, and the optimizer's may lie among the others without being seen.
+        const APART: [u64; 2] = [2, 4];
+        let seen = recording.nodes.iter().filter_map(|node| match &node.op {
+            Op::Variable(variable) => Some((&*variable.name, &node.spec)),
+            _ => None,
+        });
+        let given = recording.assigns.iter().map(|(var, id)| (var.name(), &recording.node(*id).spec));
+        let bytes: HashMap<&str, u64> =
+            seen.chain(given).map(|(name, spec)| (name, bytes_of(spec.dtype, &spec.shape))).collect();
+        let small: u64 = bytes.values().filter(|&&bytes| bytes <= SMALL).sum();
+        if !self.gpu.options().fuse || APART[0] * small > self.reach() {
             Packing::None
-        } else if STATE * state > self.reach() {
-            // The tensors of packed kernels are reached through one binding.
+        } else if APART[1] * bytes.values().sum::<u64>() > self.reach() {
             Packing::Maps
         } else {
             Packing::All

@@ -15,7 +15,7 @@ fn uniform(low: f64, high: f64) -> Init {
 
 /// Variables by name, shape and initializer.
 fn variables() -> Vec<(String, Vec<usize>, Init)> {
-    let shapes: [&[usize]; 6] = [&[1], &[3], &[130], &[7, 11], &[64, 65], &[5, 3, 3, 3]];
+    let shapes: [&[usize]; 7] = [&[1], &[3], &[130], &[7, 11], &[64, 65], &[5, 3, 3, 3], &[300, 301]];
     let drawn = shapes.iter().enumerate().flat_map(|(number, shape)| {
         let (low, high) = (-1.0 - number as f64, 0.5 + number as f64);
         ["a", "b"].map(|name| (format!("{name}{number}"), shape.to_vec(), uniform(low, high)))

@@ -11,7 +11,7 @@ use super::fuse::{Fused, merge};
 use super::views::is_view;
 use super::{Archetype, Kernel, Place, Plan, bytes_of};
 
-/// Bytes of the largest tensor that is packed with others. A larger one keeps the device busy by itself; and
+/// Bytes of the largest tensor that is packed with others wherever they lie. A larger one keeps the device busy by itself; and
 /// small ones are placed side by side, in the state and in the workspace, so that one binding reaches them all.
 pub const SMALL: u64 = 256 << 10;
 
@@ -22,11 +22,11 @@ const TOGETHER: u64 = 16 << 20;
 /// Which kernels may share a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Packing {
-    /// None.
+    /// None: one binding does not even reach all small variables.
     None,
-    /// Maps.
+    /// Maps of small tensors.
     Maps,
-    /// Reductions and contractions too.
+    /// Maps of variables of any size, reductions and contractions too: one binding reaches the whole state.
     All,
 }
 
@@ -70,7 +70,7 @@ pub fn pack(
         };
         let signature = match needed {
             _ if packing < needed => None,
-            Packing::Maps => map_signature(recording, fused, kernel, in_place),
+            Packing::Maps => map_signature(recording, fused, kernel, in_place, packing == Packing::All),
             _ if fused.kernels[kernel].nodes.iter().any(|node| alone.contains(node)) => None,
             _ => full_signature(recording, &fused.kernels[kernel], in_place),
         };
@@ -110,12 +110,14 @@ fn bytes_of_tensors(recording: &Recording, kernel: &Kernel) -> u64 {
 }
 
 /// What a map computes, if every tensor it touches is touched at the position itself or is one number:
-/// equal for kernels that differ only in their tensors, their numbers and the streams that they draw from.
+/// equal for kernels that differ only in their tensors, their numbers and the streams that they draw from. `any_variable` says
+/// that variables are of any size.
 fn map_signature(
     recording: &Recording,
     fused: &mut Fused,
     kernel: usize,
     in_place: &[(NodeId, Arc<str>)],
+    any_variable: bool,
 ) -> Option<String> {
     for node in fused.kernels[kernel].nodes.clone() {
         let trace = fused.traces[node.index()].as_mut()?;
@@ -144,9 +146,10 @@ fn map_signature(
             None => description.text.push_str(" -> workspace;"),
         }
     }
-    let fits = |id: &NodeId| {
-        let spec = &recording.node(*id).spec;
-        spec.dtype.size() == 4 && bytes_of(spec.dtype, &spec.shape) <= SMALL
+    let fits = |&id: &NodeId| {
+        let spec = &recording.node(id).spec;
+        let is_small = bytes_of(spec.dtype, &spec.shape) <= SMALL;
+        spec.dtype.size() == 4 && (is_small || any_variable && is_in_state(recording, in_place, id))
     };
     this.stores.iter().chain(&this.loads).all(fits).then_some(description.text)
 }
@@ -200,6 +203,11 @@ fn full_signature(recording: &Recording, kernel: &Kernel, in_place: &[(NodeId, A
     Some(format!("{:?} {text}", shape_of(&kernel.archetype)))
 }
 
+/// What lies in the state: variables, and new values of variables that are already there.
+fn is_in_state(recording: &Recording, in_place: &[(NodeId, Arc<str>)], id: NodeId) -> bool {
+    matches!(recording.node(id).op, Op::Variable(_)) || in_place.iter().any(|(known, _)| *known == id)
+}
+
 /// What a kernel iterates over, without the names of nodes.
 fn shape_of(archetype: &Archetype) -> Option<(&Shape, &[usize])> {
     match archetype {
@@ -240,9 +248,7 @@ impl<'a> Description<'a> {
         // Writing to a string cannot fail.
         if self.kernel.loads.contains(&id) {
             let number = position(&mut self.loads, id);
-            // What lies in the state: variables, and new values of variables that are already there.
-            let kind =
-                matches!(node.op, Op::Variable(_)) || self.in_place.iter().any(|(known, _)| *known == id);
+            let kind = is_in_state(self.recording, self.in_place, id);
             let one = node.spec.shape.numel() == 1;
             let _ = write!(self.text, "({number} {} {kind} {one})", node.spec.dtype);
             return Some(());

@@ -10,7 +10,7 @@ mod random;
 mod sensitivity;
 
 pub use gradcheck::{gradcheck, gradgradcheck};
-pub use random::{RandomGraph, random_graph};
+pub use random::{RandomGraph, random_graph, random_layers};
 pub use sensitivity::sensitivity;
 
 use std::sync::Arc;

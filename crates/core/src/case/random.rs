@@ -7,7 +7,7 @@
 use crate::case::{Fill, Operand, fill};
 use crate::interpret::Environment;
 use crate::ops::Window;
-use crate::{Array, DType, Graph, Mode, NodeId, Recording, Shape, Tensor, TensorSpec};
+use crate::{Array, AttentionOptions, DType, Graph, Mode, NodeId, Recording, Shape, Tensor, TensorSpec};
 
 /// A graph made from a list of choices.
 pub struct RandomGraph {
@@ -38,6 +38,10 @@ const STEPS: usize = 10;
 /// No tensor grows beyond this many elements.
 const LARGEST: usize = 600;
 
+/// The extents of an input's axes; those beyond `FEW` only in graphs with layers.
+const EXTENTS: [usize; 9] = [3, 1, 4, 2, 5, 7, 8, 12, 16];
+const FEW: usize = 6;
+
 /// Builds a graph from choices: the same one for the same list. More choices make a larger graph; a
 /// choice that is missing counts as 0.
 ///
@@ -46,11 +50,27 @@ const LARGEST: usize = 600;
 /// assert!(graph.recording.check().is_ok());
 /// ```
 pub fn random_graph(choices: &[u32]) -> RandomGraph {
+    graph(choices, false)
+}
+
+/// The same with what layers are made of: convolutions over two axes, attention, batch norm, dropout, perceptrons; and with
+/// axes whose neighbours are read together.
+///
+/// ```
+/// let graph = wgrad_core::case::random_layers(&[3, 1, 4, 1, 5, 9, 2, 6]);
+/// assert!(graph.recording.check().is_ok());
+/// ```
+pub fn random_layers(choices: &[u32]) -> RandomGraph {
+    graph(choices, true)
+}
+
+fn graph(choices: &[u32], with_layers: bool) -> RandomGraph {
     let seed = choices.iter().fold(0, |seed: u64, &choice| {
         seed.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(u64::from(choice) + 1)
     });
     let mut builder = Builder {
         graph: Graph::new(Mode::Train),
+        with_layers,
         choices: choices.to_vec(),
         position: 0,
         seed,
@@ -73,6 +93,7 @@ pub fn random_graph(choices: &[u32]) -> RandomGraph {
 
 struct Builder {
     graph: Graph,
+    with_layers: bool,
     choices: Vec<u32>,
     position: usize,
     seed: u64,
@@ -92,7 +113,14 @@ impl Builder {
 
     fn shape(&mut self) -> Shape {
         let rank = 1 + self.choose(4);
-        (0..rank).map(|_| [3, 1, 4, 2, 5, 7][self.choose(6)]).collect()
+        let extents = if self.with_layers { EXTENTS.len() } else { FEW };
+        let mut room = LARGEST;
+        let mut extent = || {
+            let extent = EXTENTS[self.choose(extents)].min(room);
+            room /= extent;
+            extent
+        };
+        (0..rank).map(|_| extent()).collect()
     }
 
     fn input(&mut self, shape: impl Into<Shape>) -> Tensor {
@@ -132,7 +160,7 @@ impl Builder {
     /// Records one operation, or one with its company, on results so far.
     fn step(&mut self) {
         let x = self.pick();
-        let y = match self.choose(8) {
+        let y = match self.choose(if self.with_layers { 9 } else { 8 }) {
             0 => self.unary(&x),
             1 => self.binary(&x),
             2 => self.movement(&x),
@@ -140,7 +168,8 @@ impl Builder {
             4 => self.reduce(&x),
             5 => self.contract(&x),
             6 => self.window(&x),
-            _ => self.index(&x),
+            7 => self.index(&x),
+            _ => self.layer(&x),
         };
         self.add(if y.numel() > LARGEST { y.flatten(0).slice(0, 0..LARGEST / 4) } else { y });
     }
@@ -279,6 +308,60 @@ impl Builder {
                 x.matmul(&weight) * scale
             }
         }
+    }
+
+    /// What layers are made of, on x as images [1, C, H, W] or as words [B, T, D].
+    fn layer(&mut self, x: &Tensor) -> Tensor {
+        if x.rank() == 0 {
+            return x.tanh();
+        }
+        let width = x.dim(-1);
+        let height = if x.rank() > 1 { x.dim(-2) } else { 1 };
+        let channels = x.numel() / (width * height).max(1);
+        let images = x.reshape([1, channels, height, width]);
+        let words = x.reshape([channels, height, width]);
+        match self.choose(8) {
+            0 => {
+                let (window, area) = self.window_over(height, width);
+                let filters = [1, 4, 8][self.choose(3)];
+                let weight = self.input([&[filters, channels], &window.size[..]].concat());
+                images.conv(&weight, None, &window, 1) / (channels * area) as f64
+            }
+            1 => {
+                let (window, area) = self.window_over(height, width);
+                let weight = self.input([&[channels, 1], &window.size[..]].concat());
+                images.conv(&weight, None, &window, channels) / area as f64
+            }
+            2 => images.avg_pool(&self.window_over(height, width).0),
+            3 => {
+                let (mean, var) = (images.mean([0, 2, 3]), images.var([0, 2, 3], 0));
+                let [weight, bias] = [(); 2].map(|()| self.input([channels]));
+                images.batch_norm(&mean, &var, Some(&weight), Some(&bias), 0.5) * 0.375
+            }
+            4 | 5 => {
+                let [query, value] = [width, 4].map(|columns| self.input([width, columns]));
+                let [q, v] = [query, value].map(|weight| words.matmul(&weight) / width as f64);
+                let options = AttentionOptions::new().dropout([0.0, 0.25][self.choose(2)]);
+                let options = if self.choose(2) == 0 { options } else { options.causal() };
+                Tensor::scaled_dot_product_attention(&q, &words, &v, &options) * 0.75
+            }
+            6 => {
+                let kept = self.graph.random_bits(x.shape()).bits_to_uniform().ge(0.25);
+                kept.select(x, &self.graph.scalar(0.0, DType::F32))
+            }
+            _ => {
+                let [up, down] = [[width, 16], [16, width]].map(|shape| self.input(shape));
+                let hidden = (words.matmul(&up) / width as f64).gelu();
+                words * 0.5 + hidden.matmul(&down) / 32.0
+            }
+        }
+    }
+
+    /// A window over two axes, and how many positions it has.
+    fn window_over(&mut self, height: usize, width: usize) -> (Window, usize) {
+        let size = [height, width].map(|extent| extent.min(1 + self.choose(3)));
+        let window = Window::new(&size).stride(1 + self.choose(2)).padding(self.choose(2));
+        (window, size[0] * size[1])
     }
 
     fn window(&mut self, x: &Tensor) -> Tensor {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use wgrad_core::case::random_graph;
+use wgrad_core::case::{random_graph, random_layers};
 
 use crate::compare::{DEVICES, compare};
 
@@ -13,14 +13,14 @@ fn random_graphs_agree_with_the_reference() {
     let mut run = 0;
     let runs = std::cell::RefCell::new(&mut run);
     let outcome = TestRunner::new(config).run(&choices, |choices| {
-        let graph = random_graph(&choices);
-        let mut runs = runs.borrow_mut();
-        // Every graph as users run it; the other configurations take turns.
-        for (name, gpu) in [&DEVICES[0], &DEVICES[1 + **runs % (DEVICES.len() - 1)]] {
+        // Every graph as users run it; kinds of graphs and the other configurations take turns.
+        let turn = choices[0] as usize;
+        let graph = if turn.is_multiple_of(2) { random_graph(&choices) } else { random_layers(&choices) };
+        for (name, gpu) in [&DEVICES[0], &DEVICES[1 + turn / 2 % (DEVICES.len() - 1)]] {
             let compared = compare(gpu, &graph.recording, &graph.environment, &graph.outputs());
             prop_assert!(compared.is_ok(), "{name}: {}", compared.unwrap_err());
         }
-        **runs += 1;
+        **runs.borrow_mut() += 1;
         Ok(())
     });
     if let Err(error) = outcome {

@@ -74,12 +74,11 @@ impl Gpu {
             let values: Vec<Tensor> = all.iter().map(value).collect();
             let recording = graph.recording();
             for (var, value) in all.iter().zip(&values) {
+                let fits = value.spec() == *var.spec();
                 match &recording.node(value.id()).op {
-                    Op::Constant(constant) if value.spec() == *var.spec() => {
-                        given.push((var, constant.clone()));
-                    }
+                    Op::Constant(constant) if fits => given.push((var, constant.clone())),
                     // A new state holds zeros.
-                    _ if value.spec() == *var.spec() && is_zero(&recording, value.id()) => {}
+                    _ if fits && is_zero(&recording, value.id()) => {}
                     _ => graph.assign(var, value),
                 }
             }

@@ -43,7 +43,10 @@ fn main() -> Result<(), Error> {
 fn single(kernel: Kernel, seconds: f64) -> Result<KernelReport, Error> {
     let gpu = Gpu::new()?;
     let mut work = wgrad_benches::kernels::single(kernel).work(&gpu, &kernel.operands())?;
-    KernelReport::measure(kernel, seconds, || work.step(true).map(drop))
+    let before = gpu.peaks()?.flops;
+    let mut report = KernelReport::measure(kernel, seconds, || work.step(true).map(drop))?;
+    report.peak = Some((before + gpu.peaks()?.flops) / 2.0);
+    Ok(report)
 }
 
 /// Measures the training steps of a model.

@@ -17,7 +17,7 @@ pub use kernel::{Kernel, KernelReport};
 pub use model::{GPT, Gpt, Model};
 pub use report::{Device, Report, find, line};
 pub use table::{digits, table};
-pub use timing::{Steps, Times};
+pub use timing::{Steps, Times, median};
 pub use values::Values;
 
 /// Why a measurement failed.

@@ -1,11 +1,12 @@
 //! What a program prints about the steps of one model.
 
+use std::fmt;
 use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Model, Steps, memory};
+use crate::{Error, Model, Steps, digits, memory};
 
 /// The training steps of one model in one framework.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,18 @@ pub struct Device {
     pub lower_bound: u64,
     /// Floating-point operations of a step.
     pub flops: u64,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, planned) = (digits(self.host_us), digits(self.peak_bytes as f64 / 1e6));
+        let of_bound = self.peak_bytes as f64 / self.lower_bound as f64;
+        write!(
+            f,
+            "{} dispatches a step, {host} µs of the host, {planned} MB planned, {of_bound:.3} times the lower bound",
+            self.dispatches
+        )
+    }
 }
 
 impl Report {

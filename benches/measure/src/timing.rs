@@ -17,12 +17,17 @@ pub struct Times {
 
 impl Times {
     /// Of at least one measurement.
-    pub fn of(mut samples: Vec<f64>) -> Option<Self> {
-        samples.sort_by(f64::total_cmp);
-        let middle = |at: usize| Some((samples.get(at / 2)? + samples.get(at.div_ceil(2))?) / 2.0);
-        let median_ms = middle(samples.len().checked_sub(1)?)?;
-        Some(Self { median_ms, min_ms: *samples.first()? })
+    pub fn of(samples: Vec<f64>) -> Option<Self> {
+        let min_ms = samples.iter().copied().min_by(f64::total_cmp)?;
+        Some(Self { median_ms: median(samples)?, min_ms })
     }
+}
+
+/// The middle of at least one sample.
+pub fn median(mut samples: Vec<f64>) -> Option<f64> {
+    samples.sort_by(f64::total_cmp);
+    let last = samples.len().checked_sub(1)?;
+    Some((samples.get(last / 2)? + samples.get(last.div_ceil(2))?) / 2.0)
 }
 
 /// The times of one model's training steps.

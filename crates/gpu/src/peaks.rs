@@ -42,7 +42,7 @@ impl Gpu {
     /// Work a second of a kernel that does `work` in a dispatch.
     fn rate(&self, wgsl: &str, buffers: &[wgpu::Buffer], groups: u64, work: u64) -> Result<f64, Error> {
         // Long enough that a submission and a wait, some tens of microseconds, do not count.
-        const SECONDS: f64 = 0.05;
+        const SECONDS: f64 = 0.02;
         let bindings = vec![Bound::Table(vec![]); buffers.len()];
         let grid = [groups as u32, 1, 1];
         let source = Source { wgsl: wgsl.into(), bindings, grid, checked: false };

@@ -50,11 +50,11 @@ pub(crate) enum Bench {
         chart: PathBuf,
     },
     /// The same training steps and single operations in Burn, candle and, where there is one, PyTorch, in turn with
-    /// wgrad's.
+    /// wgrad's; and what `kernels` prints.
     Peers {
         /// Which steps; by default all of tiny, mlp, cnn, resnet and gpt.
         models: Vec<Model>,
-        /// Only the single operations. Where models are named, they are left out.
+        /// Only the single operations and the table of kernels. Where models are named, they are left out.
         #[arg(long, conflicts_with = "models")]
         kernels: bool,
         /// How often each program has its turn.
@@ -117,6 +117,7 @@ pub(crate) fn bench(task: Bench) -> Result<()> {
             frameworks.extend(peers::pytorch(&python));
             if models.is_empty() {
                 peers::compare_kernels(&frameworks, rounds, seconds)?;
+                run(frameworks[0].command().arg("kernels"))?;
             }
             if kernels { Ok(()) } else { peers::compare(&frameworks, &all_if_none(models), rounds, seconds) }
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use wgrad_measure::{Kernel, Model, Report, Times, digits, table};
+use wgrad_measure::{Kernel, Model, Report, digits, table};
 
 use super::program::Program;
 use crate::command::{cargo, root, run, succeeds};
@@ -42,9 +42,8 @@ struct Measured {
 }
 
 impl Measured {
-    /// The median over the turns of a figure that every turn has.
     fn median(&self, figure: impl Fn(&Report) -> Option<f64>) -> Option<f64> {
-        Times::of(self.turns.iter().map(figure).collect::<Option<_>>()?).map(|times| times.median_ms)
+        of_turns(&self.turns, figure)
     }
 
     fn every_step(&self) -> Option<f64> {
@@ -67,6 +66,9 @@ pub(crate) fn compare(frameworks: &[Program], models: &[Model], rounds: usize, s
     for &model in models {
         let measured = measure(frameworks, model, rounds, seconds)?;
         println!("## {model}\n\n{}", table(&HEADER, &rows(&measured)));
+        if let Some(device) = measured[0].turns.last().and_then(|report| report.device) {
+            println!("wgrad: {device}\n");
+        }
         for (ratios, theirs) in ratios.iter_mut().zip(&measured) {
             ratios.extend(ratio(theirs.every_step(), measured[0].every_step()));
         }
@@ -89,23 +91,24 @@ pub(crate) fn compare_kernels(frameworks: &[Program], rounds: usize, seconds: f6
     let caches = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
     let mut rows = vec![];
     for kernel in Kernel::ALL {
-        let mut samples = vec![vec![]; frameworks.len()];
+        let mut turns = vec![vec![]; frameworks.len()];
         for _ in 0..rounds {
-            for (program, samples) in frameworks.iter().zip(&mut samples) {
-                samples.push(program.kernel(kernel, seconds, caches.path())?.times.median_ms);
+            for (program, turns) in frameworks.iter().zip(&mut turns) {
+                turns.push(program.kernel(kernel, seconds, caches.path())?);
             }
         }
-        let medians: Vec<f64> =
-            samples.into_iter().filter_map(Times::of).map(|times| times.median_ms).collect();
-        for (program, ms) in frameworks.iter().zip(&medians) {
-            let rate = kernel.flops() as f64 / ms / 1e6;
-            let name = kernel.to_string();
+        let ours = of_turns(&turns[0], |report| Some(report.times.median_ms));
+        for (program, turns) in frameworks.iter().zip(&turns) {
+            let ms = of_turns(turns, |report| Some(report.times.median_ms));
+            let rate = ms.map(|ms| kernel.flops() as f64 / ms * 1e3);
+            let of_peak = ratio(rate, of_turns(turns, |report| report.peak));
             rows.push(vec![
-                name,
+                kernel.to_string(),
                 program.framework.into(),
-                digits(*ms),
-                digits(rate),
-                digits(ms / medians[0]),
+                shown(ms),
+                shown(rate.map(|rate| rate / 1e9)),
+                of_peak.map_or("–".into(), |part| format!("{:.0} %", 100.0 * part)),
+                shown(ratio(ms, ours)),
             ]);
         }
     }
@@ -113,7 +116,17 @@ pub(crate) fn compare_kernels(frameworks: &[Program], rounds: usize, seconds: f6
     Ok(())
 }
 
-const KERNEL_HEADER: [&str; 5] = ["kernel", "framework", "ms", "GFLOP/s", "times wgrad's"];
+const KERNEL_HEADER: [&str; 6] =
+    ["kernel", "framework", "ms", "GFLOP/s", "of the adapter's FMA peak", "times wgrad's"];
+
+/// The median over the turns of a figure that every turn has.
+fn of_turns<T>(turns: &[T], figure: impl Fn(&T) -> Option<f64>) -> Option<f64> {
+    wgrad_measure::median(turns.iter().map(figure).collect::<Option<_>>()?)
+}
+
+fn shown(value: Option<f64>) -> String {
+    value.map_or("–".into(), digits)
+}
 
 fn measure(frameworks: &[Program], model: Model, rounds: usize, seconds: f64) -> Result<Vec<Measured>> {
     let caches = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
@@ -150,7 +163,6 @@ const HEADER: [&str; 9] = [
 ];
 
 fn rows(measured: &[Measured]) -> Vec<Vec<String>> {
-    let shown = |value: Option<f64>| value.map_or("–".into(), digits);
     let row = |theirs: &Measured| {
         let warm_memory = theirs.median(|report| report.memory_mib);
         vec![

@@ -423,6 +423,10 @@ fn labels_beside_the_ignored_one_have_no_loss() {
     let values = evaluate(&g.recording(), &Environment::new());
     let [ignored, stray, even] = values[losses.id().index()].data[..] else { panic!("three losses") };
     assert!(ignored == 0.0 && stray.is_nan() && (even - 5f64.ln()).abs() < 1e-12);
+    // No bound lies above the last u32.
+    let g = Graph::new(Mode::Train);
+    x(&g).cross_entropy_with(&labels(&g), &CrossEntropy { ignore_index: Some(u32::MAX), ..ignoring });
+    assert_eq!(g.recording().bounds, []);
 }
 
 #[test]

@@ -81,6 +81,8 @@ fn kinks_follow_pytorch() {
     assert_eq!(zero(|x| x.pow(&0.0)), 0.0);
     assert_eq!(zero(|x| x.pow(&1.0)), 1.0);
     assert_eq!(gradient_at(&[0.0, 0.0], |x| x.norm(0)), [0.0, 0.0]);
+    assert_eq!(gradient_at(&[2.0, 2.0], |x| x.std(0, 1)), [0.0, 0.0]);
+    assert_eq!(gradient_at(&[f32::INFINITY, 0.0], |x| x.logsumexp(0))[1], 0.0);
     assert_eq!(gradient_at(&[1.0, 1.0, 0.0], |x| x.max(0)), [0.5, 0.5, 0.0]);
     assert_eq!(gradient_at(&[1.0, 1.0, 0.0, 0.0], |x| x.min(0)), [0.0, 0.0, 0.5, 0.5]);
     assert_eq!(gradient_at(&[1.0, 2.0, 3.0], |x| x.maximum(2.0)), [0.0, 0.5, 1.0]);

@@ -110,8 +110,11 @@ impl Tensor {
                 format!("{} classes need as many weights of one dtype, got {}", classes, weight.spec());
             return self.fail(operation, message);
         }
-        let bound = (classes as u32).max(choices.ignore_index.map_or(0, |ignored| ignored.saturating_add(1)));
-        let labels = labels.require_below(bound);
+        // No bound lies above the last u32.
+        let labels = match choices.ignore_index.map_or(Some(0), |ignored| ignored.checked_add(1)) {
+            Some(bound) => labels.require_below(bound.max(classes as u32)),
+            None => labels.clone(),
+        };
         // Picking by comparison keeps the loss and its gradient within one pass over the row.
         let is_label = labels.unsqueeze(1).eq(self.graph().iota(self.shape(), 1, DType::U32));
         let along_classes = [&[classes], &vec![1; self.rank() - 2][..]].concat();
@@ -219,6 +222,10 @@ pub(crate) fn cases() -> Vec<Case> {
         .given([2, 3], &scores)
         .indices([2], &[2.0, 3.0])
         .expect(&[1.6f64.ln(), 0.0]),
+        with("/last-index", |_| CrossEntropy { ignore_index: Some(u32::MAX), ..CrossEntropy::default() })
+            .given([2, 3], &scores)
+            .indices([2], &[2.0, f64::from(u32::MAX)])
+            .expect(&[1.6f64.ln()]),
         with("/smoothing", |_| CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() })
             .random([5, 7])
             .labels([5], 7),

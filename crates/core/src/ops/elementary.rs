@@ -50,16 +50,19 @@ impl Tensor {
         wrong_side.select(&(&rest + b), &rest)
     }
 
-    /// √(self² + other²), without overflow in the squares. Its gradient at (0, 0) is 0.
+    /// √(self² + other²), without overflow in the squares; ∞ where one of them is infinite. Its gradient at
+    /// (0, 0) is 0.
     #[track_caller]
     pub fn hypot(&self, other: impl Operand) -> Self {
         let other = other.tensor(self);
         let Some((a, b)) = self.broadcast_with("hypot", &other) else { return self.invalid() };
+        let largest = a.abs().maximum(b.abs());
+        let infinite = largest.eq(f64::INFINITY);
         // The result does not depend on the scale, so no gradient flows through it.
-        let largest = a.detach().abs().maximum(b.detach().abs());
-        let scale = largest.masked_fill(&largest.eq(0.0), 1.0);
-        let (a, b) = (a / &scale, b / &scale);
-        (a.square() + b.square()).root_or_zero(2.0) * scale
+        let scale = largest.detach().masked_fill(&largest.eq(0.0).or(&infinite), 1.0);
+        // What is not selected must have a finite slope, which is multiplied by 0.
+        let (a, b) = ((a / &scale).masked_fill(&infinite, 0.0), (b / &scale).masked_fill(&infinite, 0.0));
+        infinite.select(&largest, &((a.square() + b.square()).root_or_zero(2.0) * scale))
     }
 
     /// self + weight·(end − self) (PyTorch's `lerp`).
@@ -81,14 +84,18 @@ impl Tensor {
         self + a / b * value
     }
 
-    /// ln(eᵃ + eᵇ), which cannot overflow (PyTorch's `logaddexp`).
+    /// ln(eᵃ + eᵇ), which cannot overflow (PyTorch's `logaddexp`). Equal operands share the gradient, infinite
+    /// ones too.
     #[track_caller]
     pub fn logaddexp(&self, other: impl Operand) -> Self {
         let other = other.tensor(self);
         let Some((a, b)) = self.broadcast_with("logaddexp", &other) else { return self.invalid() };
         let first = a.gt(&b);
         let (larger, smaller) = (first.select(&a, &b), first.select(&b, &a));
-        (smaller - &larger).exp().log1p() + larger
+        // The difference of equal infinities is NaN.
+        let alike = a.eq(&b).and(&a.abs().eq(f64::INFINITY));
+        let difference = (smaller - &larger).masked_fill(&alike, 0.0);
+        difference.exp().log1p() + alike.select(&a.maximum(&b), &larger)
     }
 
     /// ln(x / (1 − x)), the inverse of the logistic function, for x limited to \[eps, 1 − eps\] (PyTorch's
@@ -109,6 +116,7 @@ impl Tensor {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
+    let inf = f64::INFINITY;
     let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
     vec![
         case("exp2", |t| t[0].exp2()).given([4], &[0.0, 3.0, -1.0, 0.5]).expect(&[1.0, 8.0, 0.5, SQRT_2]),
@@ -143,6 +151,16 @@ pub(crate) fn cases() -> Vec<Case> {
             .given([4], &[-4.0, 0.0, 12.0, 4e30])
             .expect(&[5.0, 0.0, 13.0, 5e30])
             .no_gradient(),
+        case("hypot/infinite", |t| t[0].hypot(&t[1]))
+            .given([5], &[inf, -inf, 3.0, 2.0, inf])
+            .given([5], &[1.0, -2.0, 4.0, -inf, -inf])
+            .expect(&[inf, inf, 5.0, inf, inf])
+            .no_gradient(),
+        case("hypot/infinite-gradient", |t| gradients(&t[0].hypot(&t[1]), t))
+            .given([4], &[inf, -inf, 2.0, inf])
+            .given([4], &[1.0, -2.0, -inf, -inf])
+            .expect(&[1.0, -1.0, 0.0, 0.5, 0.0, 0.0, -1.0, -0.5])
+            .no_gradient(),
         case("hypot/random", |t| t[0].hypot(&t[1])).distinct([3, 1]).distinct([5]),
         case("lerp", |t| t[0].lerp(&t[1], 0.25))
             .given([2], &[1.0, 2.0])
@@ -164,6 +182,16 @@ pub(crate) fn cases() -> Vec<Case> {
             .given([3], &[0.0, 1e4, 1.0])
             .expect(&[LN_2, 1e4 + LN_2, 1.0])
             .no_gradient(),
+        case("logaddexp/infinite", |t| t[0].logaddexp(&t[1]))
+            .given([5], &[inf, -inf, inf, -inf, 1.0])
+            .given([5], &[inf, -inf, -inf, 1.0, inf])
+            .expect(&[inf, -inf, inf, 1.0, inf])
+            .no_gradient(),
+        case("logaddexp/infinite-gradient", |t| gradients(&t[0].logaddexp(&t[1]), t))
+            .given([6], &[inf, -inf, inf, -inf, 1.0, 1.0])
+            .given([6], &[inf, -inf, -inf, 1.0, inf, 1.0])
+            .expect(&[0.5, 0.5, 1.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.0, 1.0, 1.0, 0.5])
+            .no_gradient(),
         case("logaddexp/random", |t| t[0].logaddexp(&t[1])).random([3, 5]).random([5]),
         case("logit", |t| t[0].logit(0.0)).given([3], &[0.5, 0.25, 0.75]).expect(&[
             0.0,
@@ -178,4 +206,10 @@ pub(crate) fn cases() -> Vec<Case> {
             .no_gradient(),
         case("xlogy/random", |t| t[0].xlogy(&t[1])).random([3, 5]).uniform([5], 0.25, 2.0),
     ]
+}
+
+/// The gradients of the sum of a result in two operands, one after the other.
+fn gradients(result: &Tensor, operands: &[Tensor]) -> Tensor {
+    let gradients = result.sum(..).gradients(&[&operands[0], &operands[1]]);
+    Tensor::concat(&[&gradients[0], &gradients[1]], 0)
 }

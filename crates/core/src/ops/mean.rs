@@ -46,10 +46,11 @@ impl Tensor {
         deviation.square().sum_keep(&axes[..]) / freedom as f64
     }
 
-    /// The standard deviation along axes, which are dropped: the square root of [`Tensor::var`].
+    /// The standard deviation along axes, which are dropped: the square root of [`Tensor::var`]. Its gradient
+    /// at equal elements is 0, as in PyTorch.
     #[track_caller]
     pub fn std(&self, axes: impl Axes, correction: usize) -> Self {
-        self.var(axes, correction).sqrt()
+        self.var(axes, correction).root_or_zero(2.0)
     }
 
     /// The number of elements along axes.
@@ -86,6 +87,7 @@ impl Tensor {
 
 pub(crate) fn cases() -> Vec<Case> {
     let x = [1.0, 3.0, 8.0, 2.0, 2.0, 2.0];
+    let equal = [2.0, 2.0, 2.0, 2.0, 1.0, 3.0, 1.0, 3.0];
     let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
     vec![
         case("mean", |t| t[0].mean(-1)).given([2, 3], &x).expect(&[4.0, 2.0]),
@@ -101,6 +103,11 @@ pub(crate) fn cases() -> Vec<Case> {
         case("var/random", |t| t[0].var([0, 2], 1)).random([3, 5, 4]),
         case("var_keep", |t| &t[0] + t[0].var_keep(-1, 1)).given([1, 2], &[1.0, 3.0]).expect(&[3.0, 5.0]),
         case("std", |t| t[0].std(0, 0)).given([2, 3], &x).expect(&[0.5, 0.5, 3.0]),
+        case("std/equal", |t| t[0].std(-1, 0)).given([2, 4], &equal).expect(&[0.0, 1.0]).no_gradient(),
+        case("std/equal-gradient", |t| t[0].std(-1, 0).sum(..).gradients(&[&t[0]]).remove(0))
+            .given([2, 4], &equal)
+            .expect(&[0.0, 0.0, 0.0, 0.0, -0.25, 0.25, -0.25, 0.25])
+            .no_gradient(),
         case("std/random", |t| t[0].std(-1, 1)).random([3, 7]),
     ]
 }

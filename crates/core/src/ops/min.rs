@@ -4,7 +4,8 @@ use crate::case::{Case, Fill};
 use crate::{Axes, DType, Tensor};
 
 impl Tensor {
-    /// The minimum along axes, which are dropped; ties share the gradient (PyTorch's `amin`).
+    /// The minimum along axes, which are dropped; ties share the gradient (PyTorch's `amin`). Where several
+    /// elements are all ∞ it is the dtype's largest finite number.
     #[track_caller]
     pub fn min(&self, axes: impl Axes) -> Self {
         self.reversed("min").max(axes).reversed("min")
@@ -36,6 +37,8 @@ impl Tensor {
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
+    let inf = f64::INFINITY;
+    let infinite = [inf, inf, inf, 1.0, -inf, 3.0];
     vec![
         case("min", |t| t[0].min(-1))
             .given([2, 3], &[1.0, 3.0, -8.0, 2.0, 2.0, 5.0])
@@ -49,6 +52,14 @@ pub(crate) fn cases() -> Vec<Case> {
         case("min/u32", |t| t[0].min(..))
             .indices([3], &[5.0, 3.0, 4294967295.0])
             .expect(&[3.0])
+            .no_gradient(),
+        case("min/infinite", |t| t[0].min(-1))
+            .given([3, 2], &infinite)
+            .expect(&[f64::from(f32::MAX), 1.0, -inf])
+            .no_gradient(),
+        case("min/infinite-gradient", |t| t[0].min(-1).sum(..).gradients(&[&t[0]]).remove(0))
+            .given([3, 2], &infinite)
+            .expect(&[0.5, 0.5, 0.0, 1.0, 1.0, 0.0])
             .no_gradient(),
         case("min_keep", |t| &t[0] - t[0].min_keep(-1))
             .given([1, 3], &[4.0, 3.0, 7.0])

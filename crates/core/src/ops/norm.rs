@@ -53,10 +53,10 @@ impl Tensor {
     #[track_caller]
     pub(super) fn root_or_zero(&self, p: f64) -> Self {
         // The root is taken of 1 where the number is 0: an infinite slope times 0 would be NaN.
-        let positive = self.gt(0.0);
-        let safe = self.masked_fill(&positive.logical_not(), 1.0);
+        let zero = self.eq(0.0);
+        let safe = self.masked_fill(&zero, 1.0);
         let root = if p == 2.0 { safe.sqrt() } else { safe.pow(&(1.0 / p)) };
-        positive.select(&root, &root.zeros_like())
+        root.masked_fill(&zero, 0.0)
     }
 }
 

@@ -80,9 +80,11 @@ impl Primitive for Reduce {
         let x = &cx.inputs[0];
         match self.kind {
             ReduceKind::Sum => cx.cotangent.expand(x.shape()).into(),
-            // Ties share the gradient, as in PyTorch's `amax`.
+            // Ties share the gradient, as in PyTorch's `amax`; where all are −∞, the output is the lowest number.
             ReduceKind::Max => {
-                let is_max = x.eq(cx.output).select(&x.ones_like(), &x.zeros_like());
+                let all_infinite = x.eq(f64::NEG_INFINITY).and(&cx.output.eq(x.dtype().lowest()));
+                let is_max = x.eq(cx.output).or(&all_infinite);
+                let is_max = is_max.select(&x.ones_like(), &x.zeros_like());
                 let count = is_max.sum_keep(&self.axes[..]);
                 (is_max * (cx.cotangent / count)).into()
             }
@@ -125,7 +127,8 @@ impl Tensor {
         self.reduce(ReduceKind::Sum, &axes, true)
     }
 
-    /// The maximum along axes, which are dropped; ties share the gradient.
+    /// The maximum along axes, which are dropped; ties share the gradient (PyTorch's `amax`). Where several
+    /// elements are all −∞ it is the dtype's lowest finite number.
     #[track_caller]
     pub fn max(&self, axes: impl Axes) -> Self {
         self.reduce(ReduceKind::Max, &axes, false)
@@ -139,7 +142,9 @@ impl Tensor {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
+    let inf = f64::INFINITY;
     let x = [1.0, 3.0, -8.0, 2.0, 2.0, 5.0];
+    let infinite = [-inf, -inf, -inf, 1.0, inf, 3.0, inf, inf];
     let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
     vec![
         case("sum", |t| t[0].sum(-1)).given([2, 3], &x).expect(&[-4.0, 9.0]),
@@ -170,6 +175,14 @@ pub(crate) fn cases() -> Vec<Case> {
         case("max/below-zero", |t| t[0].max(..)).given([2], &[-3.0, -2.0]).expect(&[-2.0]),
         case("max/outer-and-inner", |t| t[0].max([0, 2])).distinct([3, 5, 4]),
         case("max/transposed", |t| t[0].t().max(-1)).distinct([7, 5]),
+        case("max/infinite", |t| t[0].max(-1))
+            .given([4, 2], &infinite)
+            .expect(&[f64::from(f32::MIN), 1.0, inf, inf])
+            .no_gradient(),
+        case("max/infinite-gradient", |t| t[0].max(-1).sum(..).gradients(&[&t[0]]).remove(0))
+            .given([4, 2], &infinite)
+            .expect(&[0.5, 0.5, 0.0, 1.0, 1.0, 0.0, 0.5, 0.5])
+            .no_gradient(),
         case("max/empty", |t| t[0].max(0)).random([0, 2]).expect(&[f64::from(f32::MIN); 2]).no_gradient(),
         case("max/i32", |t| t[0].max(0))
             .operand(DType::I32, [2, 2], Fill::Given(vec![-5.0, 2.0, -7.0, 3.0]))

@@ -44,17 +44,21 @@ impl Tensor {
         shifted - total
     }
 
-    /// ln Σeˣ along axes, which are dropped (PyTorch's `logsumexp`).
+    /// ln Σeˣ along axes, which are dropped (PyTorch's `logsumexp`). An element that is as infinite as
+    /// the result has a gradient of NaN, as there.
     #[track_caller]
     pub fn logsumexp(&self, axes: impl Axes) -> Self {
         let Some(axes) = self.float_axes("logsumexp", &axes) else { return self.invalid() };
-        let largest = self.max_keep(&axes[..]).detach();
+        // Limited to finite numbers, since the difference of equal infinities is NaN.
+        let lowest = self.dtype().lowest();
+        let largest = self.max_keep(&axes[..]).detach().clamp(lowest, -lowest);
         let total = (self - &largest).exp().sum_keep(&axes[..]).log();
         (total + largest).reshape(self.shape().without(&axes))
     }
 }
 
 pub(crate) fn cases() -> Vec<Case> {
+    let inf = f64::INFINITY;
     // Scores whose exponentials are 1, 2, 5.
     let scores = [0.0, LN_2, 1.6094379124341003];
     let case = |name: &str, build: fn(&[Tensor]) -> Tensor| Case::new(name, build);
@@ -79,6 +83,14 @@ pub(crate) fn cases() -> Vec<Case> {
         case("log_softmax/middle", |t| t[0].log_softmax(1)).random([2, 5, 3]),
         case("logsumexp", |t| t[0].logsumexp(-1)).given([3], &scores).expect(&[3.0 * LN_2]),
         case("logsumexp/large", |t| t[0].logsumexp(-1)).given([2], &[1e4, 1e4]).expect(&[1e4 + LN_2]),
+        case("logsumexp/infinite", |t| t[0].logsumexp(-1))
+            .given([4, 2], &[inf, 0.0, -inf, -inf, -inf, 1.0, inf, -inf])
+            .expect(&[inf, -inf, 1.0, inf])
+            .no_gradient(),
+        case("logsumexp/infinite-one", |t| t[0].logsumexp(-1))
+            .given([3, 1], &[-inf, inf, 2.0])
+            .expect(&[-inf, inf, 2.0])
+            .no_gradient(),
         case("logsumexp/two-axes", |t| t[0].logsumexp([0, 2])).random([2, 5, 3]),
     ]
 }

@@ -129,8 +129,12 @@ fn checked(classes: usize, predicted: &Tensor, labels: &Tensor, ignored: Option<
     } else if classes == 0 || classes > u16::MAX as usize {
         format!("a matrix of {classes} classes; 1 to 65535 are possible")
     } else {
-        let beyond = ignored.map_or(0, |label| label.saturating_add(1));
-        return (predicted.clone(), labels.require_below(beyond.max(classes as u32)));
+        // No bound lies above the last u32.
+        let labels = match ignored.map_or(Some(0), |label| label.checked_add(1)) {
+            Some(bound) => labels.require_below(bound.max(classes as u32)),
+            None => labels.clone(),
+        };
+        return (predicted.clone(), labels);
     };
     (predicted.clone(), labels.fail("confusion", problem))
 }
@@ -199,5 +203,27 @@ impl Metric {
         let behind = scores.lt(&own).or(&scores.eq(&own).and(&class.gt(&labels)));
         let behind = behind.and(&class.ne(&labels)).cast(F32).sum(1);
         Self::mean(&behind.ge((classes - k) as f64).cast(F32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wgrad_core::{Graph, Mode};
+
+    use super::*;
+
+    #[test]
+    fn labels_are_bounded_by_classes_and_the_ignored_one() {
+        for (ignored, bound) in
+            [(None, Some(3)), (Some(1), Some(3)), (Some(7), Some(8)), (Some(u32::MAX), None)]
+        {
+            let graph = Graph::new(Mode::Eval);
+            let labels = graph.input("label", [4], U32);
+            let predicted = graph.input("x", [4, 3], F32).argmax(1);
+            Confusion::of_predictions(3, &predicted, &labels, ignored);
+            let bounds = graph.recording().bounds;
+            let expected: Vec<_> = bound.into_iter().map(|bound| ("label".into(), bound)).collect();
+            assert_eq!(bounds, expected);
+        }
     }
 }

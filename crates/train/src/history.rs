@@ -73,6 +73,11 @@ impl History {
         self.0.push(epoch);
     }
 
+    /// Forgets the epochs behind so many.
+    pub(crate) fn truncate(&mut self, epochs: usize) {
+        self.0.truncate(epochs);
+    }
+
     /// The epochs in order.
     pub fn epochs(&self) -> &[EpochReport] {
         &self.0

@@ -12,11 +12,13 @@ pub(crate) struct Resumed {
     pub(crate) progress: Progress,
 }
 
-/// Gives a state the values of the last checkpoint, if the trainer is to resume and there is one.
+/// Gives a state the values of the last checkpoint, if the trainer is to resume and there is one. An epoch has so
+/// many batches.
 pub(crate) fn resume(
     trainer: &Trainer,
     state: &mut State,
     start: &Progress,
+    batches: u64,
 ) -> Result<Option<Resumed>, CheckpointError> {
     let Some(checkpoints) = &trainer.checkpoints else { return Ok(None) };
     if !trainer.resume {
@@ -27,7 +29,7 @@ pub(crate) fn resume(
     }
     let found = if trainer.fall_back { checkpoints.latest_good()? } else { checkpoints.latest()? };
     let Some(Found { path, checkpoint, skipped }) = found else { return Ok(None) };
-    let progress = checkpoint.progress().clone();
+    let mut progress = checkpoint.progress().clone();
     if let Some((what, then, now)) = progress.settings.difference(&start.settings) {
         return Err(CheckpointError::Setting { what, then, now }.in_file(&path));
     }
@@ -35,5 +37,7 @@ pub(crate) fn resume(
     if !skipped.is_empty() {
         checkpoints.set_aside_after(&path)?;
     }
+    checkpoints.take_best_back()?;
+    progress.back_to(checkpoint.step(), batches);
     Ok(Some(Resumed { from: path, progress }))
 }

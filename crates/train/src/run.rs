@@ -62,20 +62,19 @@ impl<'a> Run<'a> {
         start: Progress,
         compile: Duration,
     ) -> Result<Self, TrainError> {
-        let resumed = resume::resume(trainer, &mut state, &start)?;
+        let batches = programs.training.batches()?;
+        let resumed = resume::resume(trainer, &mut state, &start, batches)?;
         if resumed.is_none() {
             trainer.unfreezing.begin(&trainer.vars, &mut state)?;
         }
         let progress = resumed.as_ref().map_or(start, |resumed| resumed.progress.clone());
-        let batches = programs.training.batches()?;
         let total = trainer.length.batches(batches, trainer.accumulate as u64);
         let mut stopping = trainer.patience.map(Stopping::new);
         if let Some(stopping) = &mut stopping {
             progress.history.epochs().iter().for_each(|epoch| stopping.after(epoch.test.loss));
         }
         let done = progress.epoch * batches + progress.batch;
-        let epochs = total.div_ceil(batches) as usize;
-        let bar = Bar::new(trainer.progress, epochs, total, done, trainer.batch_size);
+        let bar = Bar::new(trainer.progress, batches, total, done, trainer.batch_size);
         let interrupt = trainer.checkpoints.is_some().then(Interrupt::listen);
         let watch = trainer.hunt_nan.then(Watch::default);
         let timing = Timing { compile, ..Timing::default() };
@@ -137,7 +136,9 @@ impl<'a> Run<'a> {
             if self.stopping.as_ref().is_some_and(Stopping::is_due) {
                 return Ok(Ending::Patience);
             }
-            if self.progress.epoch * self.batches + self.progress.batch >= self.total {
+            // An epoch that was cut may have been saved with all its batches, and is still to be evaluated.
+            let end = self.end();
+            if end == 0 || self.progress.batch > end {
                 return Ok(Ending::Finished);
             }
             if self.interrupted() {
@@ -149,6 +150,11 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// How many batches of the epoch are part of the training: fewer than it has where the last is cut.
+    fn end(&self) -> u64 {
+        self.total.saturating_sub(self.progress.epoch * self.batches).min(self.batches)
+    }
+
     fn interrupted(&self) -> bool {
         self.interrupt.as_ref().is_some_and(Interrupt::is_requested)
     }
@@ -158,7 +164,7 @@ impl<'a> Run<'a> {
         let number = self.progress.epoch as usize + 1;
         self.unfreeze(number)?;
         self.bar.epoch(number);
-        let end = (self.total - self.progress.epoch * self.batches).min(self.batches);
+        let end = self.end();
         let steps = self.steps(end);
         let (tally, stopped) = match steps.or_else(|error| Err(self.explained(error)?))? {
             Steps::Whole { tally, stopped } => (tally, stopped),
@@ -183,7 +189,7 @@ impl<'a> Run<'a> {
         self.logs.epoch(&EpochLog { step, report: &report, state: &self.state }, &self.bar);
         let stop = self.trainer.callbacks.epoch(&report, &mut self.state)? || stopped;
         self.progress.confusion = test.confusion();
-        self.close_epoch(report)?;
+        self.close_epoch(report, end < self.batches)?;
         Ok(stop.then_some(Ending::Callback))
     }
 
@@ -203,8 +209,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Takes note of an epoch, and saves.
-    fn close_epoch(&mut self, report: EpochReport) -> Result<(), TrainError> {
+    /// Takes note of an epoch, and saves. One that was cut is saved already.
+    fn close_epoch(&mut self, report: EpochReport, is_cut: bool) -> Result<(), TrainError> {
         let loss = report.test.loss;
         if let Some(stopping) = &mut self.stopping {
             stopping.after(loss);
@@ -216,18 +222,26 @@ impl<'a> Run<'a> {
         let confusion = self.progress.confusion.take();
         self.progress = Progress { epoch, settings, history, confusion, ..Progress::default() };
         let is_best = loss < lowest;
-        if self.trainer.checkpoints.is_none() && !(is_best && self.trainer.restore_best) {
+        let is_kept = match self.trainer.checkpoints {
+            Some(_) => is_best || !is_cut,
+            None => is_best && self.trainer.restore_best,
+        };
+        if !is_kept {
             return Ok(());
         }
         let checkpoint = Checkpoint::of(&self.state, &self.progress)?;
-        match &self.trainer.checkpoints {
-            Some(checkpoints) => {
-                if is_best {
-                    checkpoints.save_best(&checkpoint)?;
-                }
-                checkpoints.save(&checkpoint)?;
+        let Some(checkpoints) = &self.trainer.checkpoints else {
+            self.best = Some(checkpoint);
+            return Ok(());
+        };
+        if is_best {
+            if is_cut {
+                checkpoints.set_best_aside()?;
             }
-            None => self.best = Some(checkpoint),
+            checkpoints.save_best(&checkpoint)?;
+        }
+        if !is_cut {
+            checkpoints.save(&checkpoint)?;
         }
         Ok(())
     }
@@ -267,6 +281,10 @@ impl<'a> Run<'a> {
         }
         tally.finish(|loss, outputs| observer.see(loss, outputs, &mut self.bar, &mut self.logs))?;
         self.lap(&mut start);
+        // More updates go on within an epoch that was cut, as if it had not been evaluated.
+        if end < self.batches {
+            self.save(&tally)?;
+        }
         Ok(Steps::Whole { tally, stopped: observer.stop })
     }
 

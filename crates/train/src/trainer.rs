@@ -106,14 +106,17 @@ impl Trainer {
         }
     }
 
-    /// The number of passes through the training data.
+    /// The number of passes through the training data; with `usize::MAX` training goes on until something else
+    /// ends it, [`Trainer::early_stopping`] say.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.length = Length::Epochs(epochs);
         self
     }
 
     /// The number of updates, instead of epochs. The last epoch may be cut short; it is evaluated like the
-    /// others, and a training that is resumed with more updates goes on with the next epoch.
+    /// others. A training that is resumed with more updates goes on within it, with the same bits as without the
+    /// cut: its checkpoint is from before that evaluation, and of what this has changed ([`Trainer::on_epoch`],
+    /// [`Trainer::reduce_on_plateau`]) it knows nothing.
     pub fn steps(mut self, updates: usize) -> Self {
         self.length = Length::Updates(updates);
         self
@@ -252,7 +255,8 @@ impl Trainer {
         self
     }
 
-    /// Keeps [`Checkpoints`] in a directory: after each epoch, and at each new low of the test loss the best.
+    /// Keeps [`Checkpoints`] in a directory: after each epoch (one that is cut short is saved before its evaluation,
+    /// see [`Trainer::steps`]), and at each new low of the test loss the best.
     /// Ctrl-C then saves and stops (a second one ends the process); so do SIGTERM and SIGHUP.
     pub fn checkpoint(mut self, directory: impl Into<PathBuf>) -> Self {
         self.checkpoints = Some(Checkpoints::new(directory));
@@ -320,7 +324,8 @@ impl Trainer {
     }
 
     /// Calls a function after each epoch and its evaluation, before it is saved. It may change the state (a
-    /// learning rate, say) and end the training.
+    /// learning rate, say) and end the training. For what it changes after an epoch that is cut short, see
+    /// [`Trainer::steps`].
     pub fn on_epoch(mut self, callback: impl FnMut(&EpochReport, &mut State) -> Verdict + 'static) -> Self {
         self.callbacks.on_epoch(callback);
         self

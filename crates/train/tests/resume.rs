@@ -5,12 +5,16 @@ mod net;
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::rc::Rc;
 
 use tempfile::TempDir;
-use wgrad_core::{TensorSpec, Vars};
+use wgrad_core::{F32, Tensor, TensorSpec, Vars};
 use wgrad_data::{DataError, Dataset, Labelled, Loader, Record};
-use wgrad_train::{Checkpoints, Ending, Patience, TrainError, Trainer};
+use wgrad_optim::{ReduceOnPlateau, Sgd};
+use wgrad_train::{
+    Checkpoint, Checkpoints, Ending, Objective, Patience, Progress, Report, Settings, TrainError, Trainer,
+};
 
 /// Ends a training when it sees so many batches.
 fn stop_after(batches: usize) -> impl Fn(Trainer) -> Trainer {
@@ -85,6 +89,116 @@ fn steps_may_end_within_an_epoch() {
     let whole = net::fit(|trainer| trainer.steps(16)).unwrap();
     let epochs = net::fit(|trainer| trainer.epochs(2)).unwrap();
     assert!(net::bits(&whole.state) == net::bits(&epochs.state));
+}
+
+/// Scores, updates and bits at the end of a training.
+fn end(report: &Report) -> (Vec<String>, f64, Vec<u8>) {
+    (net::scores(report), report.state.read("optim.step").unwrap().item(), net::bits(&report.state))
+}
+
+/// Fifteen updates an epoch, or eight.
+#[test]
+fn more_steps_go_on_within_the_epoch_that_was_cut() {
+    for accumulate in [1, 2] {
+        let steps = |trainer: Trainer, updates| trainer.accumulate(accumulate).steps(updates);
+        let alone = |updates| end(&net::fit(|trainer| steps(trainer, updates)).unwrap());
+        let directory = TempDir::new().unwrap();
+        let resumed = |updates| {
+            let with = |trainer: Trainer| steps(trainer, updates).checkpoint(directory.path()).resume(true);
+            net::fit(with).unwrap()
+        };
+        for updates in [5, 10, 15, 20] {
+            let expected = alone(updates);
+            assert_eq!(expected.1, updates as f64);
+            assert!(end(&resumed(updates)) == expected, "{updates} updates of {accumulate} batches");
+            // What is complete stays as it is.
+            let again = resumed(updates);
+            assert!(end(&again) == expected && again.ending == Ending::Finished, "{updates} updates again");
+        }
+    }
+}
+
+/// The evaluation of a cut epoch changes what only the end of a training may see: a callback the state, a plateau
+/// the learning rate.
+#[test]
+fn the_evaluation_of_a_cut_epoch_leaves_no_trace() {
+    let train = |updates: usize, directory: Option<&Path>| {
+        let vars = Vars::new();
+        let net = net::Net::new(&vars);
+        let (train, test) = net::tumours();
+        // Never a better loss by so much: each evaluation halves the rate.
+        let plateau = ReduceOnPlateau::new(&vars, 0.05).factor(0.5).patience(0).absolute_threshold(1e6);
+        let trainer =
+            Trainer::new(&net::GPU, &vars, Sgd::new(plateau.clone())).batch_size(32).progress(false);
+        let trainer = trainer.steps(updates).reduce_on_plateau("loss", &plateau).on_epoch(|_, state| {
+            let mut scale = state.read("scale")?;
+            scale.data[0] *= 1.5;
+            state.write("scale", &scale)?;
+            Ok(ControlFlow::Continue(()))
+        });
+        let trainer = match directory {
+            Some(directory) => trainer.checkpoint(directory).resume(true),
+            None => trainer,
+        };
+        end(&trainer.fit(&train, &test, |x, y| net.forward(x).cross_entropy(y)).unwrap())
+    };
+    let directory = TempDir::new().unwrap();
+    for updates in [5, 22, 22, 40] {
+        assert!(train(updates, Some(directory.path())) == train(updates, None), "{updates} updates");
+    }
+}
+
+/// Fifteen updates an epoch. Down for an epoch and a half and then up again: the cut is the best, and of whole epochs
+/// the first.
+#[test]
+fn the_best_of_whole_epochs_outlives_a_better_one_that_was_cut() {
+    let train = |updates: usize, directory: &Path| {
+        let vars = Vars::new();
+        let net = net::Net::new(&vars);
+        let (train, test) = net::tumours();
+        let rate = |step: &Tensor| {
+            let turn = step.cast(F32).lt(22.0).cast(F32);
+            turn * 0.15 - 0.1
+        };
+        let trainer = Trainer::new(&net::GPU, &vars, Sgd::new(rate)).seed(5).batch_size(32).progress(false);
+        let trainer = trainer.steps(updates).restore_best(true).checkpoint(directory).resume(true);
+        trainer.fit(&train, &test, |x, y| Objective::classification(&net.forward(x), y)).unwrap()
+    };
+    let (directory, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let checkpoints = Checkpoints::new(directory.path());
+    let best = || checkpoints.best().unwrap().unwrap().step();
+    let cut = train(22, directory.path());
+    assert_eq!((cut.restored, cut.history.best().unwrap().epoch, best()), (None, 2, 22));
+    let resumed = train(45, directory.path());
+    assert_eq!((resumed.restored, best()), (Some(1), 15));
+    assert!(end(&resumed) == end(&train(45, other.path())));
+}
+
+/// Earlier versions saved an epoch that was cut as if it were whole.
+#[test]
+fn a_cut_epoch_that_was_saved_as_whole_is_gone_on_with() {
+    let directory = TempDir::new().unwrap();
+    let cut = net::fit(|trainer| trainer.steps(11)).unwrap();
+    let settings = Settings { seed: 5, batch_size: 32, accumulate: 2, train_records: 455, test_records: 114 };
+    let progress = Progress { epoch: 2, history: cut.history.clone(), settings, ..Progress::default() };
+    let checkpoint = Checkpoint::of(&cut.state, &progress).unwrap();
+    Checkpoints::new(directory.path()).save(&checkpoint).unwrap();
+    let resumed = net::fit(|trainer| trainer.steps(20).checkpoint(directory.path()).resume(true)).unwrap();
+    let alone = net::fit(|trainer| trainer.steps(20)).unwrap();
+    let (resumed, alone) = (end(&resumed), end(&alone));
+    assert!((resumed.1, &resumed.2) == (20.0, &alone.2));
+    assert_eq!(resumed.0.len(), alone.0.len());
+}
+
+#[test]
+fn a_training_without_end_ends_by_its_patience() {
+    for length in [Trainer::epochs, Trainer::steps] {
+        let endless = |trainer: Trainer| length(trainer, usize::MAX).early_stopping(Patience(2));
+        let report = net::fit_at(0.1, endless).unwrap();
+        assert_eq!(report.ending, Ending::Patience);
+        let (best, last) = (report.history.best().unwrap(), report.history.last().unwrap());
+        assert_eq!(last.epoch, best.epoch + 3);
+    }
 }
 
 #[test]

@@ -10,8 +10,11 @@ use super::{Checkpoint, CheckpointError};
 const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";
 const BEST: &str = "best.safetensors";
+/// The best of whole epochs, where an epoch that was cut short is better.
+const BEST_WHOLE: &str = "best-whole.safetensors";
 
-/// A directory that checkpoints are kept in, as `step-0000000120.safetensors` and `best.safetensors`.
+/// A directory that checkpoints are kept in, as `step-0000000120.safetensors` and `best.safetensors`. Where
+/// the best is of an epoch that was cut short, the one before it is kept as `best-whole.safetensors`.
 ///
 /// ```
 /// use wgrad_train::{Checkpoint, CheckpointError, Checkpoints};
@@ -107,6 +110,26 @@ impl Checkpoints {
     pub fn best(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let path = self.directory.join(BEST);
         if path.exists() { Checkpoint::read(path).map(Some) } else { Ok(None) }
+    }
+
+    /// Keeps the best under another name, for a training that goes on as if the epoch that was cut short, which will
+    /// be best, had not been evaluated.
+    pub(crate) fn set_best_aside(&self) -> Result<(), CheckpointError> {
+        self.rename(BEST, BEST_WHOLE)
+    }
+
+    /// Takes back what was set aside, if something was.
+    pub(crate) fn take_best_back(&self) -> Result<(), CheckpointError> {
+        self.rename(BEST_WHOLE, BEST)
+    }
+
+    /// Renames a file, if it is there.
+    fn rename(&self, from: &str, to: &str) -> Result<(), CheckpointError> {
+        let from = self.directory.join(from);
+        match fs::rename(&from, self.directory.join(to)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told_of(&from, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Renames the checkpoints after one to `….unusable`, so that what follows it is last again.

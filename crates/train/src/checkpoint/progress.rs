@@ -29,6 +29,20 @@ pub struct Progress {
     pub settings: Settings,
 }
 
+impl Progress {
+    /// Goes back to where a state is that has seen so many steps, in epochs of so many batches. Earlier versions
+    /// said of an epoch that was cut short that it was over.
+    pub(crate) fn back_to(&mut self, step: u64, batches: u64) {
+        if step >= self.epoch * batches + self.batch {
+            return;
+        }
+        let (epoch, batch, settings) = (step / batches, step % batches, self.settings);
+        let (mut history, confusion) = (std::mem::take(&mut self.history), self.confusion.take());
+        history.truncate(epoch as usize);
+        *self = Self { epoch, batch, settings, history, confusion, ..Self::default() };
+    }
+}
+
 /// Settings of a trainer that must be the same when its training is resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

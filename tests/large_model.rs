@@ -94,3 +94,22 @@ fn small_variables_that_are_many() {
     println!("{losses:?}");
     assert!(losses[2] < losses[1] && losses[1] < losses[0], "{losses:?}");
 }
+
+/// Two new layers around 180 MiB that are loaded or zero, of which the program of first values sees nothing.
+#[test]
+fn new_variables_on_both_sides_of_a_large_model() {
+    let gpu = Gpu::new().expect("the tests need an adapter");
+    let vars = Vars::new();
+    let new = |name: &str| vars.var(name, [300, 300], init::uniform(-1.0, 1.0));
+    let first = new("first");
+    for layer in 0..3 {
+        vars.var(&format!("old{layer}"), [15 << 20], Init::constant(0.0));
+    }
+    let last = new("last");
+    let state = gpu.init(&vars, 0).unwrap();
+    assert!(state.bytes() > 128 << 20);
+    for var in [first, last] {
+        let values = state.read(var.name()).unwrap().data;
+        assert!(values.iter().any(|&value| value < -0.9) && values.iter().any(|&value| value > 0.9));
+    }
+}

@@ -1,18 +1,53 @@
 //! Which part of which buffer each binding of each dispatch is, for one state. Found when a program first meets a state,
 //! and kept.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
 
 use wgrad_core::Op;
 
 use crate::codegen::{Bound, Source, Word};
-use crate::device::lock;
+use crate::device::{Gpu, lock};
 use crate::error::Error;
 use crate::launch::{Binding, Dispatch, Launch};
 use crate::plan::Place;
 use crate::program::Program;
 use crate::state::State;
+
+/// The dispatches of a program for the last states that it met, with a sign of life of each: they keep its memory.
+pub(crate) type Launches = Mutex<VecDeque<(Weak<()>, Arc<Launch>)>>;
+
+/// Lets go of the memory of states that are gone; says how many there were.
+fn forget(known: &mut VecDeque<(Weak<()>, Arc<Launch>)>) -> usize {
+    let before = known.len();
+    known.retain(|(state, _)| state.strong_count() > 0);
+    before - known.len()
+}
+
+impl Gpu {
+    /// A place for the dispatches of a program, in which [`Gpu::reclaim`] looks as well.
+    pub(crate) fn launches(&self) -> Arc<Launches> {
+        let launches = Arc::new(Launches::default());
+        let mut all = lock(&self.inner.launches);
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(&launches));
+        launches
+    }
+
+    /// Has all programs let go of states that are gone, and waits until their memory is free; says whether there is any.
+    pub(crate) fn reclaim(&self) -> bool {
+        let all: Vec<_> = lock(&self.inner.launches).iter().filter_map(Weak::upgrade).collect();
+        // Who is preparing dispatches holds the lock, may be the one who needs memory, and has looked before.
+        let known = all.iter().filter_map(|launches| launches.try_lock().ok());
+        let found: usize = known.map(|mut known| forget(&mut known)).sum();
+        if found > 0 {
+            // What the device says goes to whoever asks next.
+            let _ = self.polled(wgpu::PollType::Wait { submission_index: None, timeout: None });
+        }
+        found > 0
+    }
+}
 
 impl Program {
     /// The dispatches for a state, prepared when the program first meets it.
@@ -21,11 +56,12 @@ impl Program {
         const KEPT: usize = 4;
         let this = &self.inner;
         let mut known = lock(&this.launches);
-        if let Some((_, launch)) = known.iter().find(|(id, _)| *id == state.id) {
+        forget(&mut known);
+        if let Some((_, launch)) = known.iter().find(|(id, _)| id.as_ptr() == Arc::as_ptr(&state.alive)) {
             return Ok(launch.clone());
         }
         let launch = self.prepare(state, false)?;
-        known.push_back((state.id, launch.clone()));
+        known.push_back((Arc::downgrade(&state.alive), launch.clone()));
         if known.len() > KEPT {
             known.pop_front();
         }
@@ -43,12 +79,17 @@ impl Program {
 
     fn dispatches(&self, state: &State) -> Result<Vec<Dispatch<'_>>, Error> {
         let this = &self.inner;
-        for node in &this.plan.recording.nodes {
-            let Op::Variable(variable) = &node.op else { continue };
-            let slot = state.slot(&variable.name)?;
-            if slot.spec != variable.spec {
-                let message = format!("it is {} in the state, {} in the program", slot.spec, variable.spec);
-                return Err(Error::Variable { name: variable.name.to_string(), message });
+        let recording = &this.plan.recording;
+        let read = recording.nodes.iter().filter_map(|node| match &node.op {
+            Op::Variable(variable) => Some((&*variable.name, &variable.spec)),
+            _ => None,
+        });
+        // What is only assigned is not read.
+        for (name, spec) in read.chain(recording.assigns.iter().map(|(var, _)| (var.name(), var.spec()))) {
+            let slot = state.slot(name)?;
+            if slot.spec != *spec {
+                let message = format!("it is {} in the state, {spec} in the program", slot.spec);
+                return Err(Error::Variable { name: name.to_string(), message });
             }
         }
         let dispatch =
@@ -140,5 +181,28 @@ impl Program {
                 Ok((&state.buffer, slot.offset, slot.bytes))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wgrad_core::batch::Batch;
+    use wgrad_core::{Mode, Var, Vars};
+
+    use super::*;
+
+    #[test]
+    fn states_that_are_gone_are_let_go_of() {
+        let gpu = Gpu::new().expect("an adapter");
+        let program = gpu.compile(Mode::Train, |g| [g.var(&Var::step()) + 1.0]).unwrap();
+        let mut states = [0, 1].map(|seed| gpu.init(&Vars::new(), seed).unwrap());
+        states.iter_mut().for_each(|state| drop(program.run(state, Batch::new()).unwrap()));
+        let [kept, gone] = states.each_ref().map(|state| Arc::downgrade(&program.launch(state).unwrap()));
+        let [mut state, other] = states;
+        drop(other);
+        program.run(&mut state, Batch::new()).unwrap();
+        assert!(kept.upgrade().is_some() && gone.upgrade().is_none());
+        drop(state);
+        assert!(gpu.reclaim() && kept.upgrade().is_none() && !gpu.reclaim());
     }
 }

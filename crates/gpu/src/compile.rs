@@ -34,6 +34,8 @@ pub struct Compiler {
     memory_budget: Option<u64>,
     /// How kernels are shaped, whatever the device says.
     shaping: Option<Shaping>,
+    /// Bytes of the state, as far as they are known.
+    state_bytes: u64,
 }
 
 /// In which precision a program multiplies and stores.
@@ -55,7 +57,13 @@ pub enum Precision {
 impl Gpu {
     /// A compiler for this device, with the defaults.
     pub fn compiler(&self) -> Compiler {
-        Compiler { gpu: self.clone(), precision: Precision::Full, memory_budget: None, shaping: None }
+        Compiler {
+            gpu: self.clone(),
+            precision: Precision::Full,
+            memory_budget: None,
+            shaping: None,
+            state_bytes: 0,
+        }
     }
 
     /// Records a graph and compiles it. The closure returns the outputs; a mistake made while recording is
@@ -111,6 +119,12 @@ impl Compiler {
     /// ```
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// For a state that has so many bytes, however few of its variables the program sees.
+    pub(crate) fn for_state(mut self, bytes: u64) -> Self {
+        self.state_bytes = bytes;
         self
     }
 
@@ -231,7 +245,8 @@ impl Compiler {
         })
     }
 
-    /// Which kernels may share a dispatch: those whose tensors one binding reaches, in whatever state they lie.
+    /// Which kernels may share a dispatch: those whose tensors one binding reaches, in whatever state they lie or in the one that is
+    /// known.
     fn packing(&self, recording: &Recording) -> Packing {
         /// How many times as far apart as they are large the small variables that a program sees may lie, and all of them:
         /// small ones lie together, and the optimizer's may lie among the others without being seen.
@@ -246,7 +261,7 @@ impl Compiler {
         let small: u64 = bytes.values().filter(|&&bytes| bytes <= SMALL).sum();
         if !self.gpu.options().fuse || APART[0] * small > self.reach() {
             Packing::None
-        } else if APART[1] * bytes.values().sum::<u64>() > self.reach() {
+        } else if (APART[1] * bytes.values().sum::<u64>()).max(self.state_bytes) > self.reach() {
             Packing::Maps
         } else {
             Packing::All

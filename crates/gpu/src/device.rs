@@ -2,9 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once, Weak};
 
 use crate::adapter::{self, AdapterInfo, AdapterKind, Subgroups, Wanted};
+use crate::bind::Launches;
 use crate::codegen::Shaping;
 use crate::cooperative::{self, Offer};
 use crate::disk::DiskCache;
@@ -101,6 +102,8 @@ pub(crate) struct Inner {
     /// The driver, where it keeps the commands of steps.
     pub(crate) vulkan: Option<Arc<vulkan::Context>>,
     pub(crate) pipelines: Pipelines,
+    /// Of each program.
+    pub(crate) launches: Mutex<Vec<Weak<Launches>>>,
     pub(crate) tuning: Found,
     lost: Arc<Mutex<Option<String>>>,
     failed: Arc<Mutex<Option<Error>>>,
@@ -291,6 +294,7 @@ impl Gpu {
             count: Count::default(),
             vulkan,
             pipelines,
+            launches: Mutex::default(),
             lost,
             failed,
         };
@@ -382,25 +386,46 @@ impl Gpu {
         usage: wgpu::BufferUsages,
         mapped_at_creation: bool,
     ) -> Result<wgpu::Buffer, Error> {
-        let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let size = size.next_multiple_of(16).max(16);
-        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
-        let out_of_memory =
-            |error: &dyn std::fmt::Display| Error::OutOfMemory(format!("{label} of {size} bytes: {error}"));
-        let driver = self.inner.vulkan.as_ref();
-        let buffer = match driver.map_or(Ok(None), |driver| driver.buffer(&descriptor)) {
-            Ok(Some(buffer)) => Ok(buffer),
-            Ok(None) => Ok(self.inner.device.create_buffer(&descriptor)),
-            Err(Error::OutOfMemory(message)) => Err(out_of_memory(&message)),
-            Err(error) => Err(error),
-        };
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(out_of_memory(&error));
+        let limit = self.inner.device.limits().max_buffer_size;
+        if size > limit {
+            // wgpu would report it to nobody in particular.
+            return Err(Error::TooLarge {
+                adapter: self.info().name.clone(),
+                what: format!("for {label} in one buffer"),
+                needed: size,
+                limit,
+                largest: String::new(),
+                advice: String::new(),
+            });
         }
-        let buffer = buffer?;
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
+        let buffer = match self.try_buffer(&descriptor) {
+            Err(Error::OutOfMemory(_)) if self.reclaim() => self.try_buffer(&descriptor),
+            buffer => buffer,
+        };
+        let buffer = buffer.map_err(|error| match error {
+            Error::OutOfMemory(message) => Error::OutOfMemory(format!("{label} of {size} bytes: {message}")),
+            error => error,
+        })?;
         self.inner.count.buffers.fetch_add(1, Ordering::Relaxed);
         self.inner.count.bytes.fetch_add(size, Ordering::Relaxed);
         Ok(buffer)
+    }
+
+    /// A buffer, from wgpu or the driver, if there is memory.
+    fn try_buffer(&self, descriptor: &wgpu::BufferDescriptor<'_>) -> Result<wgpu::Buffer, Error> {
+        let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let driver = self.inner.vulkan.as_ref();
+        let buffer = match driver.map_or(Ok(None), |driver| driver.buffer(descriptor)) {
+            Ok(Some(buffer)) => Ok(buffer),
+            Ok(None) => Ok(self.inner.device.create_buffer(descriptor)),
+            Err(error) => Err(error),
+        };
+        match pollster::block_on(scope.pop()) {
+            Some(error) => Err(Error::OutOfMemory(error.to_string())),
+            None => buffer,
+        }
     }
 
     /// A buffer of zeros, whether wgpu or the driver is the first to use it.

@@ -1,16 +1,15 @@
 //! A compiled graph: pipelines and everything around them, prepared once.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use wgrad_core::batch::{Batch, BatchAllocator, Layout, RECORDS};
 use wgrad_core::{Array, Node, NodeId, Op, Recording, Tensor, TensorSpec, U32};
 
+use crate::bind::Launches;
 use crate::codegen::Source;
 use crate::compile::Compiler;
 use crate::device::Gpu;
 use crate::error::Error;
-use crate::launch::Launch;
 use crate::plan::{Place, Plan, Recomputed, remat};
 use crate::run::{Fields, Reader};
 use crate::staging::{Ring, Shared};
@@ -73,7 +72,7 @@ pub(crate) struct Compiled {
     pub(crate) ring: Arc<Ring>,
     pub(crate) reader: Arc<Reader>,
     /// By state.
-    pub(crate) launches: Mutex<VecDeque<(u64, Arc<Launch>)>>,
+    pub(crate) launches: Arc<Launches>,
 }
 
 /// A compiled graph. Clones share it.
@@ -189,7 +188,7 @@ impl Gpu {
             outputs,
             ring,
             reader,
-            launches: Mutex::default(),
+            launches: self.launches(),
         };
         Ok(Program { inner: Arc::new(inner) })
     }

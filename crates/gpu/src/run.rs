@@ -121,24 +121,37 @@ impl Reader {
     }
 
     /// A buffer that the device may write to, mapped or not. One that was dropped unread is waited for.
-    fn take(&self, mapped: bool) -> Result<Slot, Error> {
+    fn take(self: &Arc<Self>, mapped: bool) -> Result<Lent, Error> {
         let mut free = lock(&self.free);
         let slot = match free.iter().position(|slot| slot.is_over(&self.gpu)) {
             Some(at) => free.remove(at),
             None if free.is_empty() => self.slot()?,
-            None => {
-                let slot = free.remove(0);
-                drop(free);
-                slot.finish(&self.gpu)?;
-                slot
-            }
+            None => free.remove(0),
         };
-        if mapped {
-            slot.map(&self.gpu)?;
-        } else {
-            slot.unmap();
+        drop(free);
+        let lent = Lent { reader: self.clone(), slot };
+        if !lent.slot.is_over(&self.gpu) {
+            lent.slot.finish(&self.gpu)?;
         }
-        Ok(slot)
+        if mapped {
+            lent.slot.map(&self.gpu)?;
+        } else {
+            lent.slot.unmap();
+        }
+        Ok(lent)
+    }
+}
+
+/// A readback buffer of one run. Dropped, whether read or not and whatever became of the run, it serves the next.
+#[derive(Debug)]
+struct Lent {
+    reader: Arc<Reader>,
+    slot: Slot,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        lock(&self.reader.free).push(self.slot.clone());
     }
 }
 
@@ -185,9 +198,10 @@ impl Program {
         let fields = self.fields(&batch.layout)?;
         // What wgpu records copies for must not be mapped then; what only the driver sees stays so.
         let recorded = matches!(*launch, Launch::Pass(_));
-        // The slot first: a sealed buffer that is not submitted would be missing in the ring.
-        let mut slot = if this.results.is_empty() { None } else { Some(this.reader.take(!recorded)?) };
-        let staged = if this.inputs.is_empty() { None } else { self.stage(batch)?.seal() };
+        let staged = if this.inputs.is_empty() { None } else { Some(self.stage(batch)?) };
+        let mut lent = if this.results.is_empty() { None } else { Some(this.reader.take(!recorded)?) };
+        // Last: from here on the buffer goes back to the ring by hand.
+        let staged = staged.and_then(Staged::seal);
         if gpu.options().poison {
             self.poison();
         }
@@ -196,18 +210,21 @@ impl Program {
         }
 
         let inputs = staged.iter().flat_map(|from| fields.offsets.iter().map(move |offset| (from, *offset)));
-        let transfers = self.transfers(state, inputs, slot.as_ref());
+        let transfers = self.transfers(state, inputs, lent.as_ref().map(|lent| &lent.slot));
         let submitted = transfers.and_then(|transfers| launch.submit(gpu, transfers));
-        match &submitted {
+        if let (Some(lent), Ok(ticket)) = (&mut lent, &submitted) {
+            lent.slot.ticket = ticket.clone();
+        }
+        match submitted {
             Ok(Ticket::Step(step)) => {
                 gpu.inner.count.submissions.fetch_add(1, Ordering::Relaxed);
                 if let Some(staged) = staged {
-                    this.ring.recycle(staged, *step);
+                    this.ring.recycle(staged, step);
                 }
             }
             Ok(Ticket::Wgpu(_)) => {
                 let recycle = staged.map(|staged| this.ring.recycler(staged, recorded));
-                let arrive = slot.as_ref().map(|slot| slot.arrival(recorded));
+                let arrive = lent.as_ref().map(|lent| lent.slot.arrival(recorded));
                 // Whether wgpu knows or the driver alone: what the device uses is left alone until it is done.
                 gpu.inner.queue.on_submitted_work_done(move || {
                     recycle.into_iter().for_each(|recycle| recycle());
@@ -216,15 +233,14 @@ impl Program {
                 // Runs the callbacks of whatever has finished by now; does not wait.
                 gpu.poll(wgpu::PollType::Poll)?;
             }
-            // Nothing copies from the sealed buffer: it goes back at once.
-            Err(_) => staged.into_iter().for_each(|staged| this.ring.recycler(staged, recorded)()),
+            Err(error) => {
+                // Nothing copies from the sealed buffer: it goes back at once.
+                staged.into_iter().for_each(|staged| this.ring.recycler(staged, recorded)());
+                return Err(error);
+            }
         }
-        let ticket = submitted?;
         gpu.inner.count.dispatches.fetch_add(this.sources.len() as u64, Ordering::Relaxed);
-        if let Some(slot) = &mut slot {
-            slot.ticket = ticket;
-        }
-        Ok((launch, Outputs { program: this.clone(), slot, data: OnceCell::new() }))
+        Ok((launch, Outputs { program: this.clone(), lent, data: OnceCell::new() }))
     }
 
     /// The copies of a step.
@@ -302,7 +318,7 @@ impl Program {
                 Error::BatchMemory(message.into())
             })?,
         };
-        let mut staged = ring.take(&batch.layout)?;
+        let mut staged = ring.take_to_run(&batch.layout)?;
         for field in batch.layout.fields() {
             let end = field.offset + field.spec.bytes();
             let bytes = host.0.get(field.offset..end).ok_or_else(|| {
@@ -331,14 +347,14 @@ impl Program {
 #[derive(Debug)]
 pub struct Outputs {
     program: Arc<Compiled>,
-    slot: Option<Slot>,
+    lent: Option<Lent>,
     data: OnceCell<Vec<u8>>,
 }
 
 impl Outputs {
     /// Whether the values can be read without waiting.
     pub fn is_ready(&self) -> bool {
-        let Some(slot) = &self.slot else { return true };
+        let Some(Lent { slot, .. }) = &self.lent else { return true };
         if let Ticket::Wgpu(_) = slot.ticket {
             // What the device says goes to whoever reads the values.
             let _ = self.program.gpu.polled(wgpu::PollType::Poll);
@@ -392,17 +408,9 @@ impl Outputs {
         if let Some(data) = self.data.get() {
             return Ok(data);
         }
-        let Some(slot) = &self.slot else { return Ok(&[]) };
+        let Some(Lent { slot, .. }) = &self.lent else { return Ok(&[]) };
         let data = read_mapped(&self.program.gpu, slot)?;
         Ok(self.data.get_or_init(|| data))
-    }
-}
-
-impl Drop for Outputs {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            lock(&self.program.reader.free).push(slot);
-        }
     }
 }
 

@@ -24,69 +24,101 @@ pub(crate) struct Ring {
     free: Arc<Free>,
 }
 
-/// Mapped buffers, and the number of the step that each waits for.
-type Free = (Mutex<Vec<(wgpu::Buffer, u64)>>, Condvar);
+type Free = (Mutex<Buffers>, Condvar);
+
+#[derive(Debug)]
+struct Buffers {
+    /// Mapped ones, and the number of the step that each waits for.
+    free: Vec<(wgpu::Buffer, u64)>,
+    /// How many are being written to, and how many are on their way to the device and back.
+    lent: usize,
+    away: usize,
+}
+
+/// Who asks for memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Taker {
+    Loader,
+    Run,
+}
 
 impl Ring {
     pub(crate) fn new(gpu: &Gpu, bytes: usize, bounds: Vec<(String, u32)>) -> Result<Self, Error> {
         let free = (0..DEPTH).map(|_| Ok((mapped(gpu, bytes)?, 0))).collect::<Result<Vec<_>, Error>>()?;
-        Ok(Self { gpu: gpu.clone(), bounds, free: Arc::new((Mutex::new(free), Condvar::new())) })
+        let buffers = Buffers { free, lent: 0, away: 0 };
+        Ok(Self { gpu: gpu.clone(), bounds, free: Arc::new((Mutex::new(buffers), Condvar::new())) })
     }
 
-    /// Memory for a batch; waits until there is some.
+    /// Memory for a batch of a loader, of which they have no more than the ring is deep; waits until there is some.
     pub(crate) fn take(self: &Arc<Self>, layout: &Arc<Layout>) -> Result<Staged, Error> {
-        let (free, returned) = &*self.free;
-        let mut list = lock(free);
+        self.lend(layout, Taker::Loader)
+    }
+
+    /// Memory for a batch that runs next. It waits for the device but not for loaders, which may wait for the run.
+    pub(crate) fn take_to_run(self: &Arc<Self>, layout: &Arc<Layout>) -> Result<Staged, Error> {
+        self.lend(layout, Taker::Run)
+    }
+
+    fn lend(self: &Arc<Self>, layout: &Arc<Layout>, taker: Taker) -> Result<Staged, Error> {
+        let (buffers, returned) = &*self.free;
+        let mut list = lock(buffers);
         let buffer = loop {
-            let over = self.gpu.steps_over();
-            if let Some(at) = list.iter().position(|(_, step)| *step <= over) {
-                break list.swap_remove(at).0;
+            let first = (0..list.free.len()).min_by_key(|at| list.free[*at].1);
+            match first.filter(|_| taker == Taker::Run || list.lent < DEPTH) {
+                Some(at) if list.free[at].1 <= self.gpu.steps_over() => {
+                    break Some(list.free.swap_remove(at).0);
+                }
+                Some(at) => {
+                    let step = Ticket::Step(list.free[at].1);
+                    drop(list);
+                    self.gpu.wait(&step)?;
+                }
+                // Loaders have all that there are.
+                None if taker == Taker::Run && list.away == 0 => break None,
+                None => {
+                    // Buffers come back in callbacks, which run when somebody polls the device.
+                    let waited = returned.wait_timeout(list, Duration::from_micros(200));
+                    drop(waited.unwrap_or_else(std::sync::PoisonError::into_inner));
+                    self.gpu.poll(wgpu::PollType::Poll)?;
+                }
             }
-            if let Some(step) = list.iter().map(|(_, step)| *step).min() {
-                drop(list);
-                self.gpu.wait(&Ticket::Step(step))?;
-            } else {
-                // Buffers come back in callbacks, which run when somebody polls the device.
-                let waited = returned.wait_timeout(list, Duration::from_micros(200));
-                drop(waited.unwrap_or_else(std::sync::PoisonError::into_inner));
-                self.gpu.poll(wgpu::PollType::Poll)?;
-            }
-            list = lock(free);
+            list = lock(buffers);
         };
+        list.lent += 1;
         drop(list);
-        let buffer = if buffer.size() < layout.bytes() as u64 {
-            // Without memory for a larger one, this one must not be missing in the ring.
-            mapped(&self.gpu, layout.bytes()).inspect_err(|_| give_back(&self.free, buffer, 0))?
-        } else {
-            buffer
-        };
+        // Whatever happens, it is not missing in the ring.
+        let mut staged = Staged { ring: self.clone(), layout: layout.clone(), buffer, view: None };
+        let known = staged.buffer.clone().filter(|buffer| buffer.size() >= layout.bytes() as u64);
+        let buffer = known.map_or_else(|| mapped(&self.gpu, layout.bytes()), Ok)?;
         let view = buffer.get_mapped_range_mut(..);
         let view =
             view.map_err(|error| Error::Driver { what: "a mapping".into(), message: error.to_string() })?;
-        Ok(Staged { ring: self.clone(), layout: layout.clone(), buffer: Some(buffer), view: Some(view) })
+        (staged.buffer, staged.view) = (Some(buffer), Some(view));
+        Ok(staged)
     }
 
-    /// Takes a mapped buffer back, to be written to when a step is over.
+    /// Takes a sealed buffer back, which is mapped, to be written to when a step is over.
     pub(crate) fn recycle(&self, buffer: wgpu::Buffer, step: u64) {
-        give_back(&self.free, buffer, step);
+        arrive(&self.free, Some(buffer), step);
     }
 
-    /// What is to be done with a buffer that nothing copies from any more: it is mapped again, where it is not, and back in
-    /// the ring then.
+    /// What is to be done with a sealed buffer that nothing copies from any more: it is mapped again, where it is not, and
+    /// back in the ring then.
     pub(crate) fn recycler(&self, buffer: wgpu::Buffer, unmapped: bool) -> impl FnOnce() + Send + 'static {
         let free = self.free.clone();
         move || {
             when_mapped(&buffer.clone(), wgpu::MapMode::Write, unmapped, move |is_mapped| {
-                if is_mapped {
-                    give_back(&free, buffer, 0);
-                }
+                arrive(&free, is_mapped.then_some(buffer), 0);
             });
         }
     }
 }
 
-fn give_back(free: &Free, buffer: wgpu::Buffer, step: u64) {
-    lock(&free.0).push((buffer, step));
+/// Ends the way of a sealed buffer.
+fn arrive(free: &Free, buffer: Option<wgpu::Buffer>, step: u64) {
+    let mut list = lock(&free.0);
+    list.away -= 1;
+    list.free.extend(buffer.map(|buffer| (buffer, step)));
     free.1.notify_one();
 }
 
@@ -130,10 +162,12 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Ends the writing: the buffer, still mapped.
+    /// Ends the writing: the buffer, still mapped, which is to be recycled.
     pub(crate) fn seal(mut self) -> Option<wgpu::Buffer> {
         self.view = None;
-        self.buffer.take()
+        let buffer = self.buffer.take();
+        lock(&self.ring.free.0).away += usize::from(buffer.is_some());
+        buffer
     }
 
     /// Whether this was lent by a ring, for a layout: what was written was checked against those.
@@ -199,8 +233,10 @@ impl BatchMemory for Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         self.view = None;
-        if let Some(buffer) = self.buffer.take() {
-            give_back(&self.ring.free, buffer, 0);
-        }
+        let (buffers, returned) = &*self.ring.free;
+        let mut list = lock(buffers);
+        list.lent -= 1;
+        list.free.extend(self.buffer.take().map(|buffer| (buffer, 0)));
+        returned.notify_one();
     }
 }

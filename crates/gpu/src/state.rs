@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use wgrad_core::batch::Batch;
 use wgrad_core::vars::InitContext;
@@ -26,14 +25,13 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub struct State {
     pub(crate) gpu: Gpu,
-    pub(crate) id: u64,
+    /// Programs keep what they have prepared for this state for as long as this is here.
+    pub(crate) alive: Arc<()>,
     pub(crate) buffer: wgpu::Buffer,
     slots: HashMap<Arc<str>, Slot>,
     order: Vec<Arc<str>>,
     bytes: u64,
 }
-
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Gpu {
     /// Gives every variable its first value, on the device. Call it after compiling the training program,
@@ -56,7 +54,7 @@ impl Gpu {
         let mut state = State::allocate(self, &all)?;
         // What the host knows, pretrained weights among it, needs no kernel.
         let mut given = vec![];
-        let program = self.compile(Mode::Eval, |graph| {
+        let program = self.compiler().for_state(state.bytes).compile(Mode::Eval, |graph| {
             let value = |var: &Var| {
                 let cx = InitContext {
                     graph,
@@ -128,8 +126,7 @@ impl State {
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let buffer = gpu.zeroed_buffer("state", end, usage)?;
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { gpu: gpu.clone(), id, buffer, slots, order, bytes: end })
+        Ok(Self { gpu: gpu.clone(), alive: Arc::default(), buffer, slots, order, bytes: end })
     }
 
     /// A state of the same variables with the same values, in device memory of its own.
@@ -137,7 +134,7 @@ impl State {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let mut copy = Self {
             gpu: self.gpu.clone(),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            alive: Arc::default(),
             buffer: self.gpu.buffer("state", self.bytes, usage)?,
             slots: self.slots.clone(),
             order: self.order.clone(),

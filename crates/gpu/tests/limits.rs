@@ -62,6 +62,25 @@ fn a_tensor_beyond_the_largest_binding_is_named() {
     assert!(largest.contains("f32[600, 600]") && largest.contains("limits.rs:"), "{largest}");
 }
 
+/// More often than any ring has buffers: none of them may be lost on the way, and no other run hears of it.
+#[test]
+fn a_batch_beyond_the_largest_buffer_is_refused_and_no_other() {
+    let (_, gpu) = device(|limits| {
+        limits.max_buffer_size = 1 << 20;
+        limits.max_storage_buffer_binding_size = 1 << 20;
+    });
+    let program = gpu.compile(Mode::Eval, |g| [g.input("x", [3], F32).square()]).unwrap();
+    let mut state = gpu.init(&Vars::new(), 0).unwrap();
+    let batch = || Batch::new().with("x", [3], &[1f32, 2.0, 3.0]);
+    for _ in 0..6 {
+        let large = batch().with("more", [1 << 19], &vec![0f32; 1 << 19]);
+        let error = program.run(&mut state, large).err().unwrap();
+        assert!(matches!(error, Error::TooLarge { limit, .. } if limit == 1 << 20), "{error}");
+        let outputs = program.run(&mut state, batch()).unwrap();
+        assert_eq!(outputs.get(0).unwrap().data, [1.0, 4.0, 9.0]);
+    }
+}
+
 /// 1.5 TB of variables, and as much of intermediates.
 #[test]
 fn absurd_sizes() {

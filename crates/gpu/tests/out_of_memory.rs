@@ -98,6 +98,19 @@ fn limited(gpu: &Gpu) {
     assert_eq!(wide.read("w2").unwrap().data[5], 7.0);
     square(&small, &mut state);
 
+    // Programs keep what they have prepared for a state, but not the memory of one that is gone.
+    let sum = gpu.compile(Mode::Eval, |g| [g.var(&vars.all()[0]).sum(..)]).unwrap();
+    let mut other = wide.duplicate().unwrap();
+    for _ in 0..3 {
+        sum.run(&mut other, Batch::new()).unwrap();
+        leave(Some(64 * MIB));
+        drop(other);
+        other = wide.duplicate().unwrap();
+        leave(None);
+    }
+    drop(other);
+    square(&small, &mut state);
+
     // A batch with more in it than the program has room for, and more results than it expected to be held.
     let batch = || Batch::new().with("x", [3], &[1f32, 2.0, 3.0]);
     let more = vec![0u32; LARGE.iter().product()];

@@ -151,6 +151,27 @@ fn what_is_wrong_with_a_kernel_is_said_with_its_place() {
             &["`table`", "`x0`, `x1`", "`result`"],
         ),
         ("fn main() {}\nfn mine(i: u32) -> f32 { return x0[i]; }", &["main"]),
+        // Names as operands have, but not of this operation's.
+        (
+            "@group(0) @binding(7) var<storage> x7: array<f32>;\nfn mine(i: u32) -> f32 { return x7[i]; }",
+            &["`x7`", "`x0`, `x1`", "`result`"],
+        ),
+        (
+            "@group(1) @binding(0) var<storage> x2: array<f32>;\nfn mine(i: u32) -> f32 { return x2[i]; }",
+            &["`x2`", "`x0`, `x1`", "`result`"],
+        ),
+        (
+            "@group(0) @binding(0) var<storage> x00: array<f32>;\nfn mine(i: u32) -> f32 { return x00[i]; }",
+            &["`x00`", "`x0`, `x1`", "`result`"],
+        ),
+        (
+            "@group(0) @binding(2) var<uniform> x3: vec4<f32>;\nfn mine(i: u32) -> f32 { return x3.x; }",
+            &["`x3`", "`x0`, `x1`", "`result`"],
+        ),
+        (
+            "@group(0) @binding(0) var<storage> x0: array<f32>;\nfn mine(i: u32) -> f32 { return x0[i]; }",
+            &["redefinition", "`x0`"],
+        ),
     ];
     for (source, parts) in per_element {
         let message = refusal(WgslKernel::per_element(*source));

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use wgrad_core::batch::{Batch, BatchMemory, HostMemory, Layout};
 use wgrad_core::{F32, Graph, Mode, TensorSpec, U32, Var, Vars};
-use wgrad_gpu::{Error, Gpu, Outputs, Program, State};
+use wgrad_gpu::{Error, Gpu, Options, Outputs, Program, State};
 
 static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("the tests need an adapter"));
 
@@ -88,6 +88,55 @@ fn memory_for_results_is_used_again() {
             .for_each(|(x, outputs)| assert_eq!(outputs.get(0).unwrap().data, [f64::from(x) + 1.0; 3]));
     }
     assert_eq!(gpu.counters().buffers_created, before);
+}
+
+/// A device of its own, since its counters are compared; once where the driver keeps commands, and once where wgpu records
+/// them.
+fn devices() -> [Gpu; 2] {
+    [true, false].map(|replay| {
+        Gpu::with_options(Options { replay, ..Options::default() }).expect("the tests need an adapter")
+    })
+}
+
+#[test]
+fn refused_batches_keep_no_memory() {
+    for gpu in devices() {
+        let program = gpu.compile(Mode::Eval, |g| [g.input("x", [3], F32) + 1.0]).unwrap();
+        let mut state = gpu.init(&Vars::new(), 0).unwrap();
+        let layout = Batch::new().with("x", [3], &[0f32; 3]).layout;
+        let before = gpu.counters().buffers_created;
+        for x in 0..20 {
+            let batch = Batch { layout: layout.clone(), memory: Box::new(HostMemory(vec![0; 4])) };
+            assert!(matches!(program.run(&mut state, batch), Err(Error::BatchMemory(_))));
+            let outputs = run(&program, &mut state, x);
+            assert_eq!(outputs.get(0).unwrap().data, [f64::from(x) + 1.0; 3]);
+        }
+        assert_eq!(gpu.counters().buffers_created, before);
+    }
+}
+
+/// Loaders that have filled all memory there is for batches may wait for the run of another.
+#[test]
+fn a_run_does_not_wait_for_loaders() {
+    for gpu in devices() {
+        let program = gpu.compile(Mode::Eval, |g| [g.input("x", [3], F32) + 1.0]).unwrap();
+        let mut state = gpu.init(&Vars::new(), 0).unwrap();
+        let (layout, staging) = (Batch::new().with("x", [3], &[0f32; 3]).layout, program.staging());
+        let before = gpu.counters().buffers_created;
+        for _ in 0..5 {
+            let held: Vec<_> = (0..4).map(|_| staging.allocate(&layout).unwrap()).collect();
+            for x in 0..3 {
+                let outputs = run(&program, &mut state, x);
+                assert_eq!(outputs.get(0).unwrap().data, [f64::from(x) + 1.0; 3]);
+            }
+            for (x, mut memory) in (0..).zip(held) {
+                memory.write(0, bytemuck::cast_slice(&[x as f32; 3])).unwrap();
+                let outputs = program.run(&mut state, Batch { layout: layout.clone(), memory }).unwrap();
+                assert_eq!(outputs.get(0).unwrap().data, [f64::from(x) + 1.0; 3]);
+            }
+        }
+        assert_eq!(gpu.counters().buffers_created, before + 1);
+    }
 }
 
 #[test]

@@ -57,7 +57,8 @@ impl<'a> Trial<'a> {
             return Ok(None);
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let (fresh, work) = (gpu.buffer("operands", end, usage)?, gpu.buffer("trial", end, usage)?);
+        // wgpu reads back what only the driver has written, so it has to know of values there.
+        let (fresh, work) = (gpu.buffer("operands", end, usage)?, gpu.zeroed_buffer("trial", end, usage)?);
         for (_, [offset, bytes], id) in &ranges {
             let operand = operand(plan.recording.node(*id).spec.dtype, *bytes as usize);
             gpu.upload(&fresh, &[(*offset, &operand)])?;

@@ -32,6 +32,9 @@ pub(crate) struct Commands {
     buffers: Vec<(wgpu::Buffer, vk::Buffer)>,
 }
 
+/// Recorded copies that are kept for steps that do the same. A batch whose layout nobody had before has its own.
+const KEPT: usize = 16;
+
 /// What steps have in common, and the last of them.
 #[derive(Default)]
 struct Steps {
@@ -41,10 +44,11 @@ struct Steps {
     last: Option<Ticket>,
 }
 
-/// Copies, which keep their buffers, and the command buffer that does them.
+/// Copies, which keep their buffers, the command buffer that does them, and the last step that it is in.
 struct Recorded {
     copies: Vec<Copy>,
     commands: vk::CommandBuffer,
+    step: u64,
 }
 
 /// Stages and accesses on both sides of a barrier.
@@ -157,6 +161,12 @@ impl Commands {
         // SAFETY: the buffer is being recorded.
         let ended = unsafe { self.context.raw.end_command_buffer(buffer) };
         ended.map_err(|result| refused("to record commands", result))
+    }
+
+    fn free(&self, buffer: vk::CommandBuffer) {
+        // SAFETY: the buffer is from this pool, which only one at a time uses, as when it was made; no step that executes it
+        // is on its way, as the caller has made sure.
+        unsafe { self.context.raw.free_command_buffers(self.pool, &[buffer]) };
     }
 
     fn new_queries(&self, dispatches: usize) -> Result<vk::QueryPool, Error> {
@@ -315,8 +325,12 @@ impl Commands {
                 };
                 commands.push(self.recorded(&mut steps.behind, updates, record)?);
                 // SAFETY: the buffers are recorded for any number of uses at a time, and kept, with all they use, until the
-                // last step is over.
-                Ticket::Step(unsafe { queue.submit(&self.context, &commands) }?)
+                // step is over: this notes it down for `recorded`.
+                let step = unsafe { queue.submit(&self.context, &commands) }?;
+                let Steps { before, behind, .. } = &mut *steps;
+                let used = before.iter_mut().chain(behind).filter(|known| commands.contains(&known.commands));
+                used.for_each(|known| known.step = step);
+                Ticket::Step(step)
             }
             None => self.submit_through_wgpu(&before, &updates, &after)?,
         };
@@ -349,7 +363,8 @@ impl Commands {
         Ok(self.gpu.submit([encoder.finish()]))
     }
 
-    /// The command buffer that does these copies: recorded when they are first met.
+    /// The command buffer that does these copies: recorded when they are first met. Beyond those that are kept, the one
+    /// unused for longest goes, unless the device may still execute it.
     fn recorded(
         &self,
         known: &mut Vec<Recorded>,
@@ -359,10 +374,16 @@ impl Commands {
         if let Some(known) = known.iter().find(|known| known.copies == copies) {
             return Ok(known.commands);
         }
+        while known.len() >= KEPT {
+            // The largest number there is says that the device is lost.
+            let over = Some(self.context.over()).filter(|over| *over < u64::MAX);
+            let oldest = (0..known.len()).min_by_key(|at| known[*at].step);
+            let Some(oldest) = oldest.filter(|at| Some(known[*at].step) <= over) else { break };
+            self.free(known.swap_remove(oldest).commands);
+        }
         let commands = self.begin(vk::CommandBufferLevel::PRIMARY)?;
-        record(commands, &copies)?;
-        self.end(commands)?;
-        known.push(Recorded { copies, commands });
+        record(commands, &copies).and_then(|()| self.end(commands)).inspect_err(|_| self.free(commands))?;
+        known.push(Recorded { copies, commands, step: 0 });
         Ok(commands)
     }
 
@@ -459,6 +480,43 @@ impl Context {
         unsafe {
             let none = vk::DependencyFlags::empty();
             self.raw.cmd_pipeline_barrier(buffer, before.0, after.0, none, &memory, &[], &[]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wgrad_core::batch::Batch;
+    use wgrad_core::{F32, Mode, Vars};
+
+    use super::*;
+    use crate::launch::Launch;
+
+    /// Every batch has a layout that nobody had before, and there are more results than copies are kept for.
+    #[test]
+    fn recorded_copies_do_not_accumulate() {
+        let gpu = Gpu::new().expect("an adapter");
+        let program = gpu.compile(Mode::Eval, |g| [g.input("x", [4], F32) + 1.0]).unwrap();
+        let mut state = gpu.init(&Vars::new(), 0).unwrap();
+        for round in 0..5 {
+            let run = |step: usize| {
+                let behind = 40 * round + step;
+                let batch = Batch::new().with("more", [4 * behind], &vec![0f32; 4 * behind]);
+                program.run(&mut state, batch.with("x", [4], &[step as f32; 4])).unwrap()
+            };
+            let held: Vec<_> = (0..40).map(run).collect();
+            for (step, outputs) in held.iter().enumerate() {
+                assert_eq!(outputs.get(0).unwrap().data, [step as f64 + 1.0; 4]);
+            }
+            let Launch::Kept(commands) = &*program.launch(&state).unwrap() else { return };
+            let steps = lock(&commands.steps);
+            let recorded = [&steps.before, &steps.behind].map(Vec::len);
+            // Nothing is kept where wgpu submits, which it does not have to on Mesa's driver for CPUs.
+            let keeps = commands.context.queue.is_some();
+            assert!(keeps || gpu.inner.device.adapter_info().driver != "llvmpipe");
+            assert_eq!(recorded.map(|recorded| recorded > 0), [keeps; 2]);
+            // As many more as may have been on their way at once.
+            assert!(recorded[0] <= KEPT && recorded[1] <= 40 + KEPT, "{recorded:?}");
         }
     }
 }

@@ -64,9 +64,11 @@ impl Context {
         // SAFETY: the handles that are taken from here are not destroyed, and `device` outlives them.
         let hal = unsafe { device.as_hal::<Vulkan>() }?;
         let instance = hal.shared_instance();
+        let (raw, adapter) = (instance.raw_instance(), hal.raw_physical_device());
         // SAFETY: the physical device is one of this instance.
-        let properties =
-            unsafe { instance.raw_instance().get_physical_device_properties(hal.raw_physical_device()) };
+        let (properties, extensions) = unsafe {
+            (raw.get_physical_device_properties(adapter), raw.enumerate_device_extension_properties(adapter))
+        };
         let version = properties.api_version.min(instance.instance_api_version());
         // Vulkan 1.3, appendix A, "Versions and Formats".
         let spirv = match (vk::api_version_major(version), vk::api_version_minor(version)) {
@@ -75,8 +77,11 @@ impl Context {
             (1, 2) => (1, 5),
             _ => (1, 6),
         };
-        // wgpu has the driver count with semaphores wherever they are part of Vulkan.
-        let counts = version >= vk::API_VERSION_1_2;
+        // wgpu has the driver count with semaphores where they are part of Vulkan and it lists the extension that they were.
+        let is_listed = |extension: &vk::ExtensionProperties| {
+            extension.extension_name_as_c_str() == Ok(ash::khr::timeline_semaphore::NAME)
+        };
+        let counts = version >= vk::API_VERSION_1_2 && extensions.iter().flatten().any(is_listed);
         let queue =
             turn.filter(|_| counts).and_then(|turn| Queue::new(hal.raw_device(), hal.raw_queue(), turn));
         Some(Arc::new(Self {

@@ -66,8 +66,8 @@ impl Pipeline {
             .name(c"main");
         let descriptor = vk::ComputePipelineCreateInfo::default().layout(layout.pipeline).stage(stage);
         let cache = cache.map_or(vk::PipelineCache::null(), |cache| cache.raw);
-        // SAFETY: module and layout are of this device, the layout has every binding of the module, and the cache may be
-        // used by several threads.
+        // SAFETY: module and layout are of this device, the layout has every binding of the module, as `own::check` sees to
+        // where a user wrote it, and the cache may be used by several threads.
         let made = unsafe { raw.create_compute_pipelines(cache, &[descriptor], None) };
         // SAFETY: a pipeline does not need its module once it exists.
         unsafe { raw.destroy_shader_module(module, None) };

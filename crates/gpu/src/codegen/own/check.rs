@@ -2,7 +2,7 @@
 //! place in the user's own text.
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, Scalar, Span, TypeInner};
+use naga::{AddressSpace, GlobalVariable, Module, ResourceBinding, Scalar, Span, TypeInner};
 use wgrad_core::DType;
 use wgrad_core::kernel::KernelForm;
 use wgrad_core::ops::Wgsl;
@@ -89,8 +89,13 @@ fn declarations(op: &Wgsl, module: &Module) -> Result<(), String> {
             "it has an entry point, which wgrad writes itself; give only the function `{name}`"
         ));
     }
-    let named =
-        |name: &str| name == "result" || name.strip_prefix('x').is_some_and(|n| n.parse::<u32>().is_ok());
+    // All that a pipeline's layout has, which is made for these.
+    let names: Vec<String> = operand_names(op).chain(["result".into()]).collect();
+    let is_ours = |name: &str, var: &GlobalVariable| {
+        let number = names.iter().position(|known| known == name);
+        let binding = number.map(|number| ResourceBinding { group: 0, binding: number as u32 });
+        binding.is_some() && var.binding == binding && matches!(var.space, AddressSpace::Storage { .. })
+    };
     for (_, var) in module.global_variables.iter() {
         let name = var.name.as_deref().unwrap_or_default();
         if elementwise {
@@ -98,10 +103,11 @@ fn declarations(op: &Wgsl, module: &Module) -> Result<(), String> {
                 "an elementwise kernel has no variables outside of functions, as `{name}` is"
             ));
         }
-        if var.binding.is_some() && !named(name) {
+        if var.binding.is_some() && !is_ours(name, var) {
+            let operands: Vec<String> = operand_names(op).map(|name| format!("`{name}`")).collect();
             return Err(format!(
                 "`{name}` is a binding of its own; the operands are bound as {}, the result as `result`",
-                operand_names(op)
+                operands.join(", ")
             ));
         }
     }
@@ -115,9 +121,8 @@ fn declarations(op: &Wgsl, module: &Module) -> Result<(), String> {
     Ok(())
 }
 
-fn operand_names(op: &Wgsl) -> String {
-    let names: Vec<String> = (0..op.definition.operands().len()).map(|n| format!("`x{n}`")).collect();
-    names.join(", ")
+fn operand_names(op: &Wgsl) -> impl Iterator<Item = String> {
+    (0..op.definition.operands().len()).map(|number| format!("x{number}"))
 }
 
 /// Whether there is a function of the operation's name that takes and gives what it should.

@@ -120,10 +120,12 @@ fn wg_log1p(x: f32) -> f32 {
 //
 // Beyond 12800 the error grows to about the distance between neighbours of x: 10^-6 at 5 * 10^4. From 10^6 on
 // nothing is left, but a remainder out of range is taken as 0: sines stay within [-1, 1].
+//
+// Written as fma because compilers may reassociate sums of products with n to one product (Metal's does).
 fn wg_pi_remainder(x: f32, n: f32) -> f32 {
-    let a = x - n * 1.5703125 - n * 4.837513e-4;
-    let small = a - n * 7.5495336e-8 - n * 2.563344e-12;
-    let r = select(a - n * 7.549789e-8, small, abs(a) < 0.00390625);
+    let a = fma(-n, 4.837513e-4, fma(-n, 1.5703125, x));
+    let small = fma(-n, 2.563344e-12, fma(-n, 7.5495336e-8, a));
+    let r = select(fma(-n, 7.549789e-8, a), small, abs(a) < 0.00390625);
     return select(r, 0.0, abs(r) > 1.0);
 }
 

@@ -152,6 +152,27 @@ fn a_transformer_at_seven_tenths_of_its_peak() {
     same_bits_within("gpt", &Step::gpt(), &GPU, 70, 3);
 }
 
+/// A user's kernel finds its operands, and leaves its result, where they are at that moment.
+#[test]
+fn a_users_kernel_runs_again() {
+    let vars = Vars::new();
+    // Of different sizes, so that a result which is computed again does not happen to lie where it lay before.
+    let widths = [64, 160, 96, 224, 128, 32, 192, 64];
+    let layers: Vec<Linear> = (1..8).map(|i| Linear::new(vars.sub(i), widths[i - 1], widths[i])).collect();
+    let source = "fn squash(i: u32) -> f32 { return x0[i] / (1.0 + abs(x0[i])); }";
+    let squash =
+        CustomOp::new("squash", |x| &x[0] / (x[0].abs() + 1.0)).with_kernel(WgslKernel::per_element(source));
+    let step = Step::of(vars.clone(), |g| {
+        let x = g.input("x", [256, 64], F32);
+        let loss = layers.iter().fold(x, |x, layer| squash.apply(&[&layer.forward(&x)])).square().mean(..);
+        Sgd::new(0.1).minimize(&loss, &vars);
+        loss
+    });
+    for percent in [80, 60, 50] {
+        same_bits_within("perceptron", &step, &GPU, percent, 3);
+    }
+}
+
 /// Whatever is read without having been written is NaN here.
 #[test]
 fn nothing_is_read_before_it_is_written_again() {

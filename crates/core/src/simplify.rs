@@ -147,10 +147,12 @@ impl Builder {
                 .collect();
             let spec = crate::TensorSpec::new(node.spec.dtype, []);
             let value = node.op.primitive().evaluate(&values.iter().collect::<Vec<_>>(), &spec).item();
-            if node.spec.dtype.round(value).is_finite() && node.spec.dtype != DType::Bool {
-                return self.splat(value, &node);
+            if node.spec.dtype == DType::Bool {
+                return Rewrite::Node(node);
             }
-            return Rewrite::Node(node);
+            // As exact as it is, unless its dtype holds nothing so large.
+            let rounded = node.spec.dtype.round(value);
+            return self.splat(if rounded.is_finite() { value } else { rounded }, &node);
         }
         let (a, b) = (known[0], known.get(1).copied().flatten());
         match &node.op {

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use wgrad_core::batch::Batch;
-use wgrad_core::{AttentionOptions, Bool, F16, F32, Graph, I32, Init, Mode, Tensor, U32, Vars};
-use wgrad_gpu::Gpu;
+use wgrad_core::{AttentionOptions, Bool, F16, F32, Graph, I32, Init, Mode, NodeId, Tensor, U32, Var, Vars};
+use wgrad_gpu::{Gpu, Options, Shaping};
 
 static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("the tests need an adapter"));
 
@@ -331,5 +331,159 @@ fn attention_under_masks_of_infinity() {
             assert_eq!(infinite.data[3 * 8..4 * 8], [0.0; 8]);
         }
         assert!(infinite.data.iter().any(|x| x.abs() > 0.01), "{part}: {:?}", infinite.data);
+    }
+}
+
+#[test]
+fn constants_that_are_not_finite() {
+    let record = |g: &Graph| {
+        let x = g.input("x", [2], F32);
+        [
+            &x + g.scalar(1.0, F32) / g.scalar(0.0, F32),
+            &x - g.scalar(1e30, F32) * 1e30,
+            &x * g.full([2], -1.0, F32).sqrt(),
+            &x + g.zeros([2], F32).reciprocal(),
+        ]
+    };
+    let program = GPU.compile(Mode::Eval, record).unwrap();
+    let mut state = GPU.init(&Vars::new(), 0).unwrap();
+    let outputs = program.run(&mut state, Batch::new().with("x", [2], &[1f32, 2.0])).unwrap();
+    let value = |output: usize| outputs.get(output).unwrap().data;
+    assert_eq!(value(0), [f64::INFINITY; 2]);
+    assert_eq!(value(1), [f64::NEG_INFINITY; 2]);
+    assert!(value(2).iter().all(|value| value.is_nan()));
+    assert_eq!(value(3), [f64::INFINITY; 2]);
+}
+
+/// The largest of elements that are all −∞ is the first of them.
+#[test]
+fn the_largest_of_nothing_finite() {
+    for length in [1, 5, 5000] {
+        let record = |g: &Graph| {
+            let x = g.input("x", [2, length], F32);
+            [x.argmax(1), (-x).argmin(1)]
+        };
+        let program = GPU.compile(Mode::Eval, record).unwrap();
+        let mut state = GPU.init(&Vars::new(), 0).unwrap();
+        let mut values = vec![f32::NEG_INFINITY; 2 * length];
+        values[2 * length - 1] = 3.0;
+        let outputs = program.run(&mut state, Batch::new().with("x", [2, length], &values)).unwrap();
+        for output in 0..2 {
+            assert_eq!(outputs.get(output).unwrap().data, [0.0, length as f64 - 1.0], "{length}");
+        }
+    }
+}
+
+/// Two maps that differ in nothing but which of the variables they read is the one that they update first.
+#[test]
+fn maps_that_update_another_of_their_operands() {
+    const N: usize = 64;
+    let vars = Vars::new();
+    let names = ["prev", "u", "w", "acc"];
+    let of = |group: &str, first: f64| {
+        let var = |at: usize| vars.sub(group).var(names[at], [N], Init::constant(first + at as f64));
+        [0, 1, 2, 3].map(var)
+    };
+    let (a, b) = (of("a", 3.0), of("b", 16.0));
+    let program = GPU.compile(Mode::Eval, |g| {
+        for ([prev, u, w, acc], turned) in [(&a, false), (&b, true)] {
+            let [p, q, r] = [prev, u, w].map(|var| g.var(var));
+            let difference = if turned { &q - &p } else { &p - &q };
+            g.assign(prev, &(&r * 0.5));
+            g.assign(acc, &(difference * r));
+        }
+        []
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&vars, 3).unwrap();
+    program.run(&mut state, Batch::new()).unwrap();
+    for (group, expected) in [("a", [2.5, 4.0, 5.0, -5.0]), ("b", [9.0, 17.0, 18.0, 18.0])] {
+        let found = names.map(|name| state.read(&format!("{group}.{name}")).unwrap().data);
+        assert_eq!(found, expected.map(|value| vec![value; N]), "{group}");
+    }
+}
+
+/// The gradient of a table of 50,257 vectors, of which a batch picks 1,024: a matrix of all pairs of table and batch would have
+/// more numbers than an index can count.
+#[test]
+fn an_embedding_of_a_large_vocabulary() {
+    let vars = Vars::new();
+    let table = vars.var("table", [50_257, 768], Init::constant(0.5));
+    let graph = Graph::new(Mode::Train);
+    let loss = graph.var(&table).embedding(&graph.input("tokens", [8, 128], U32)).square().sum(..);
+    let gradients = loss.backward(&vars);
+    let plan = GPU.compiler().plan(&graph.recording(), &[gradients[0].1.id()]).unwrap();
+    assert!(plan.workspace < 200 << 20, "{} bytes", plan.workspace);
+}
+
+/// Neighbouring invocations that write different components of one vector may each write all of it (WGSL says so, and
+/// Metal's compiler does it), so what is written one by one lies in arrays of single elements.
+#[test]
+fn gpus_write_no_components() {
+    let options = Options { shaping: Some(Shaping::hardware()), ..Options::default() };
+    let gpu = Gpu::with_options(options).unwrap();
+    let vars = Vars::new();
+    let layers: Vec<Var> =
+        (0..4).map(|i| vars.var(&format!("w{i}"), [27, 27], Init::constant(0.1))).collect();
+    let program = gpu.compile(Mode::Train, |g| {
+        let q = g.input("q", [2, 2, 27, 16], F32);
+        let seen = Tensor::scaled_dot_product_attention(&q, &q, &q, &AttentionOptions::new().causal());
+        let x = seen.sum(-1).reshape([4, 27]);
+        let y = layers.iter().fold(x, |x, w| (x.matmul(&g.var(w)) + x.mean_keep(-1)).tanh());
+        let loss = y.square().mean(..) + seen.square().mean(..);
+        for (w, gradient) in loss.backward(&vars) {
+            g.assign(&w, &(g.var(&w) - gradient * 0.1));
+        }
+        let of_q = loss.pull_back(&g.scalar(1.0, F32), &[&q]).remove(0);
+        [loss, of_q]
+    });
+    let program = program.unwrap();
+    let mut single = 0;
+    for source in program.sources() {
+        assert!(!source.contains("[i & 3u] ="), "{source}");
+        single += usize::from(source.contains("fn store0(") || source.contains("fn store1("));
+    }
+    assert!(single > 0);
+}
+
+/// A program writes only into variables that are what it takes them for, whether or not it reads them.
+#[test]
+fn a_variable_of_another_size_is_not_assigned() {
+    let (small, large) = (Vars::new(), Vars::new());
+    let [_, last] = ["average", "last"].map(|name| small.var(name, [4], Init::constant(1.0)));
+    let average = large.var("average", [1000], Init::constant(0.0));
+    let program = GPU.compile(Mode::Eval, |g| {
+        g.assign(&average, &g.input("x", [1000], F32));
+        []
+    });
+    let program = program.unwrap();
+    let mut state = GPU.init(&small, 0).unwrap();
+    let error = program.run(&mut state, Batch::new().with("x", [1000], &[7f32; 1000])).unwrap_err();
+    let message = error.to_string();
+    println!("{message}");
+    assert!(
+        message.contains("average") && message.contains("[1000]") && message.contains("[4]"),
+        "{message}"
+    );
+    assert_eq!(state.read(last.name()).unwrap().data, [1.0; 4]);
+}
+
+/// Computed once more, elements might be rounded otherwise, and none would be the maximum. Long rows have partial maxima.
+#[test]
+fn what_is_compared_with_its_maximum_is_stored() {
+    for length in [100, 50_000] {
+        let graph = Graph::new(Mode::Eval);
+        let a = graph.input("a", [2, length], F32);
+        let x = &a * 1.1 + 0.3;
+        let gradient = x.max(1).sum(..).gradients(&[&a]).remove(0);
+        for output in [gradient, x.argmax(1)] {
+            let plan = GPU.compiler().plan(&graph.recording(), &[output.id()]).unwrap();
+            let mut stored = plan.kernels.iter().flat_map(|kernel| &kernel.stores);
+            let is_x = |id: &NodeId| {
+                let node = plan.recording.node(*id);
+                node.op.name() == "add" && node.spec.shape.numel() == 2 * length
+            };
+            assert!(stored.any(is_x), "{}", plan.explain());
+        }
     }
 }

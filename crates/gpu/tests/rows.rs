@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use wgrad_core::batch::Batch;
 use wgrad_core::case::{Case, Fill};
-use wgrad_core::{DType, F32, Graph, Mode, Tensor, Vars};
+use wgrad_core::{DType, F32, Graph, Init, Mode, Tensor, Vars};
 use wgrad_gpu::{Gpu, Options, Program, Shaping, Subgroups, conformance};
 
 /// Devices on which so many invocations at most share a row and may take subgroups to have these sizes.
@@ -91,6 +91,32 @@ fn all_ways_to_share_a_row_agree_with_the_reference() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Whoever shares a row with the invocation that updates a variable may be late to read its old value.
+#[test]
+fn a_variable_is_updated_after_all_have_read_it() {
+    let (rows, length) = (4, 1024);
+    let values: Vec<f32> = (0..rows * length).map(|i| (i % 97) as f32).collect();
+    for (name, gpu) in DEVICES.iter() {
+        let vars = Vars::new();
+        let average = vars.var("average", [rows, 1], Init::constant(8.0));
+        let program = gpu.compile(Mode::Eval, |g| {
+            let x = g.input("x", [rows, length], F32);
+            let new = g.var(&average) * 0.5 + x.mean_keep(-1) * 0.5;
+            g.assign(&average, &new);
+            [x - new]
+        });
+        let program = program.unwrap();
+        assert_eq!(program.stats().dispatches, 1, "{}", program.explain());
+        let mut state = gpu.init(&vars, 0).unwrap();
+        let outputs = program.run(&mut state, Batch::new().with("x", [rows, length], &values)).unwrap();
+        let new = state.read("average").unwrap().data;
+        for (at, value) in outputs.get(0).unwrap().data.into_iter().enumerate() {
+            let expected = f64::from(values[at] - new[at / length] as f32);
+            assert!((value - expected).abs() < 1e-4, "{name}: {at} is {value}, not {expected}");
+        }
+    }
 }
 
 fn softmax(gpu: &Gpu) -> Program {

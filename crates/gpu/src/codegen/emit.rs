@@ -100,7 +100,7 @@ pub(super) fn memory_type(dtype: DType) -> &'static str {
     }
 }
 
-const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+pub(super) const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 /// Runs of a loop that Mesa writes out if it sees how many there are (`max_unroll_iterations` of llvmpipe). Fewer
 /// is no loop.

@@ -26,7 +26,7 @@ use wgrad_core::{NodeId, Op};
 use crate::adapter::Subgroups;
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Place, Plan};
-use emit::{Binding, Emitter, memory_type};
+use emit::{Binding, COMPONENTS, Emitter, memory_type};
 use product::Product;
 
 pub(crate) use budget::within_budget;
@@ -171,7 +171,7 @@ pub enum Word {
 pub fn generate(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Error> {
     let [kernel] = kernels else { return packed::generate(plan, kernels, shaping) };
     if let Archetype::Wgsl { node } = kernel.archetype {
-        return own::generate(plan, node, shaping);
+        return own::generate(plan, kernel, node, shaping);
     }
     if let Some(source) = cooperative::generate(plan, kernel, shaping)? {
         return Ok(source);
@@ -304,18 +304,25 @@ fn preamble(emitter: &Emitter<'_>) -> String {
             ));
             continue;
         }
-        let wide = binding.fours || binding.eights;
+        let vectors = binding.fours || binding.eights;
+        let wide = vectors && (emitter.texels || !binding.singly);
         let array = if wide { format!("vec4<{element}>") } else { element.to_string() };
         let at = if wide { "[i >> 2u][i & 3u]" } else { "[i]" };
         wgsl.push_str(&declare(&array));
-        wgsl.push_str(&format!(
-            "fn load{number}(i: u32) -> {element} {{ return b{number}{at}; }}\n\
-             fn store{number}(i: u32, v: {element}) {{ b{number}{at} = v; }}\n"
-        ));
-        if wide {
+        wgsl.push_str(&format!("fn load{number}(i: u32) -> {element} {{ return b{number}{at}; }}\n"));
+        if binding.singly {
+            wgsl.push_str(&format!("fn store{number}(i: u32, v: {element}) {{ b{number}{at} = v; }}\n"));
+        }
+        if vectors {
+            let name = format!("b{number}");
+            let [load, store] = if wide {
+                [format!("{name}[i]"), format!("{name}[i] = v;")]
+            } else {
+                four_of(&name, "4u * i", "v")
+            };
             wgsl.push_str(&format!(
-                "fn load_four{number}(i: u32) -> {array} {{ return b{number}[i]; }}\n\
-                 fn store_four{number}(i: u32, v: {array}) {{ b{number}[i] = v; }}\n"
+                "fn load_four{number}(i: u32) -> vec4<{element}> {{ return {load}; }}\n\
+                 fn store_four{number}(i: u32, v: vec4<{element}>) {{ {store} }}\n"
             ));
         }
         if binding.eights {
@@ -323,6 +330,17 @@ fn preamble(emitter: &Emitter<'_>) -> String {
         }
     }
     wgsl + &library(emitter)
+}
+
+/// How four neighbours of an array of single elements are read and written, from a position that is a multiple of four.
+///
+/// An array has single elements where some are written one by one. In one of vectors neighbouring invocations would write
+/// different components of the same vector, and WGSL lets each of them write the whole vector (Metal's compiler does).
+/// Where loads are fetches of texels the driver is one that writes single components, and its loads need vectors.
+fn four_of(array: &str, first: &str, vector: &str) -> [String; 2] {
+    let at = [0, 1, 2, 3].map(|lane| format!("{array}[{first} + {lane}u]"));
+    let stores = at.iter().zip(COMPONENTS).map(|(at, component)| format!("{at} = {vector}.{component};"));
+    [format!("vec4({})", at.join(", ")), stores.collect::<Vec<_>>().join(" ")]
 }
 
 /// Loads eight neighbours where a binding is of fours, because something else reads or writes fours of it.

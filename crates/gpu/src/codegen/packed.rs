@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use wgrad_core::{DType, NodeId, Op};
 
 use super::emit::{Binding, Emitter, memory_type};
-use super::{Body, Bound, ENABLE_F16, Shaping, Source, Word, eights, fold, group_number, library, map};
+use super::{
+    Body, Bound, ENABLE_F16, Shaping, Source, Word, eights, fold, four_of, group_number, library, map,
+};
 use crate::error::Error;
 use crate::plan::{Archetype, Kernel, Place, Plan, pack};
 
@@ -59,7 +61,7 @@ fn alike(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, E
          \x20 let row = all / {each}u * {bindings}u;\n\
          {starts}{}}}\n",
         if half { ENABLE_F16 } else { "" },
-        arenas(&members[0]),
+        arenas(&members[0], shaping),
         body.globals,
         body.workgroup,
         body.lanes.parameters(),
@@ -88,7 +90,7 @@ fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Er
     let own = own_numbers(plan, kernels);
     let mut members = vec![];
     // The largest member stands for all: in the others, positions might be constant.
-    let mut largest = (0, String::new(), String::new());
+    let mut largest = (0, String::new(), String::new(), vec![]);
     let mut checked = false;
     for (kernel, (numbers, own)) in kernels.iter().zip(own) {
         let Archetype::Map { numel } = kernel.archetype else {
@@ -102,7 +104,7 @@ fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Er
         }
         checked |= emitter.checked();
         if numel > largest.0 {
-            largest = (numel, text, library(&emitter));
+            largest = (numel, text, library(&emitter), emitter.bindings.clone());
         }
         members.push(Member { bindings: emitter.bindings, numel, own });
     }
@@ -116,7 +118,7 @@ fn maps(plan: &Plan, kernels: &[Kernel], shaping: &Shaping) -> Result<Source, Er
     let share = map::packed_share(shaping);
     let groups: usize = members.iter().map(|member| member.numel.div_ceil(share)).sum();
     let grid = fold(groups as u64, shaping.max_groups);
-    let wgsl = arenas(&members[0].bindings)
+    let wgsl = arenas(&largest.3, shaping)
         + &largest.2
         + &entry(&members[0], groups, grid, shaping.map_workgroup, &largest.1);
     let places = members.iter().flat_map(|member| &member.bindings).map(|b| b.place.clone()).collect();
@@ -181,11 +183,20 @@ fn table(members: &[Member], share: usize) -> Vec<Word> {
 }
 
 /// The three buffers and the functions that read and write a tensor's elements in them.
-fn arenas(bindings: &[Binding]) -> String {
-    let mut wgsl = String::from(
-        "@group(0) @binding(0) var<storage, read_write> state: array<vec4<u32>>;\n\
-         @group(0) @binding(1) var<storage, read_write> workspace: array<vec4<u32>>;\n\
+fn arenas(bindings: &[Binding], shaping: &Shaping) -> String {
+    let arena = |binding: &Binding| match binding.place {
+        Place::State(_) => "state",
+        Place::Workspace { .. } => "workspace",
+    };
+    let is_wide =
+        |name| shaping.texels || !bindings.iter().any(|binding| binding.singly && arena(binding) == name);
+    let array = |name| if is_wide(name) { "vec4<u32>" } else { "u32" };
+    let mut wgsl = format!(
+        "@group(0) @binding(0) var<storage, read_write> state: array<{}>;\n\
+         @group(0) @binding(1) var<storage, read_write> workspace: array<{}>;\n\
          @group(0) @binding(2) var<storage, read_write> table: array<u32>;\n",
+        array("state"),
+        array("workspace"),
     );
     if bindings.iter().any(|binding| binding.eights) {
         wgsl.push_str(
@@ -195,17 +206,26 @@ fn arenas(bindings: &[Binding]) -> String {
         wgsl.push_str(&eights(bindings));
     }
     for (number, binding) in bindings.iter().enumerate() {
-        let arena = if matches!(binding.place, Place::State(_)) { "state" } else { "workspace" };
-        let t = memory_type(binding.dtype);
-        let at = format!("{arena}[start{number} + (i >> 2u)][i & 3u]");
-        let four = format!("{arena}[start{number} + i]");
+        let (arena, t) = (arena(binding), memory_type(binding.dtype));
+        let (at, [load, store]) = if is_wide(arena) {
+            let four = format!("{arena}[start{number} + i]");
+            let store = format!("{four} = w;");
+            (format!("{arena}[start{number} + (i >> 2u)][i & 3u]"), [four, store])
+        } else {
+            (
+                format!("{arena}[4u * start{number} + i]"),
+                four_of(arena, &format!("4u * (start{number} + i)"), "w"),
+            )
+        };
         wgsl.push_str(&format!(
             "var<private> start{number}: u32;\n\
              fn load{number}(i: u32) -> {t} {{ return bitcast<{t}>({at}); }}\n\
-             fn store{number}(i: u32, v: {t}) {{ {at} = bitcast<u32>(v); }}\n\
-             fn load_four{number}(i: u32) -> vec4<{t}> {{ return bitcast<vec4<{t}>>({four}); }}\n\
-             fn store_four{number}(i: u32, v: vec4<{t}>) {{ {four} = bitcast<vec4<u32>>(v); }}\n"
+             fn load_four{number}(i: u32) -> vec4<{t}> {{ return bitcast<vec4<{t}>>({load}); }}\n\
+             fn store_four{number}(i: u32, v: vec4<{t}>) {{ let w = bitcast<vec4<u32>>(v); {store} }}\n"
         ));
+        if binding.singly {
+            wgsl.push_str(&format!("fn store{number}(i: u32, v: {t}) {{ {at} = bitcast<u32>(v); }}\n"));
+        }
         if binding.eights {
             wgsl.push_str(&format!(
                 "fn load_eight{number}(i: u32) -> Eight_{t} {{\n\

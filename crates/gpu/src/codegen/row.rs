@@ -272,6 +272,12 @@ impl Rows<'_> {
             self.store_results(emitter, results, rows);
             return;
         }
+        // Others may still have to read the old value of a variable that is updated in place.
+        let place = |id: &NodeId| emitter.plan.place(self.kernel, *id);
+        let updates = |id: &NodeId| self.kernel.loads.iter().any(|load| place(load) == place(id));
+        if !self.sharers.in_step() && results.iter().any(updates) {
+            emitter.line("storageBarrier();");
+        }
         emitter.open();
         self.store_results(emitter, results, rows);
         let text = emitter.close();

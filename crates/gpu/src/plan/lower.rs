@@ -98,7 +98,8 @@ pub fn lower(
         let inputs: Vec<&Tensor> = node.inputs.iter().map(|id| &renamed[id.index()]).collect();
         let tensor = graph.located(node.location, || match &node.op {
             Op::ArgMax(op) => arg_max(inputs[0], op.axis, grain),
-            Op::ScatterAdd(op) => scatter_add(inputs[0], inputs[1], op, grain),
+            Op::ScatterAdd(op) => scatter_slices(recording, node, &renamed, op, grain)
+                .unwrap_or_else(|| scatter_add(inputs[0], inputs[1], op, grain)),
             Op::CumSum(op) => cum_sum(inputs[0], op.axis),
             Op::Concat(op) => concat(&inputs, op.axis),
             Op::Reduce(op) => transposed_convolution(recording, node, &renamed, grain)
@@ -211,15 +212,17 @@ fn copy(recording: &mut Recording, id: NodeId) -> NodeId {
     NodeId(recording.nodes.len() as u32 - 1)
 }
 
-/// The first position of the maximum: n − 1 − max over positions i that hold it of (n − 1 − i).
+/// The first position of the maximum: n − max over positions i that hold it of (n − i). Where no position holds it, as reductions
+/// begin at the lowest finite number and all elements may be −∞, it is 0.
 fn arg_max(x: &Tensor, axis: usize, grain: Grain) -> Tensor {
     let shape = x.shape();
     let max = Reduce { kind: ReduceKind::Max, axes: vec![axis] };
-    let last = shape[axis].saturating_sub(1) as f64;
+    let length = shape[axis] as f64;
     let largest = reduce(x, &max, grain);
-    let from_end = last - x.graph().iota(&shape, axis, DType::U32);
+    let from_end = length - x.graph().iota(&shape, axis, DType::U32);
     let candidates = x.eq(&largest).select(&from_end, &from_end.zeros_like());
-    last - reduce(&candidates, &max, grain)
+    let found = reduce(&candidates, &max, grain);
+    found.eq(0.0).select(&found, &(length - &found))
 }
 
 /// The gradient of a convolution's input, as one contraction: summing over the taps of an unslid product
@@ -325,6 +328,35 @@ fn deal(unslide: &Unslide, windows: &[usize]) -> Option<Dealt> {
         dealt.input[axis] = positions;
     }
     Some(Dealt { unslide: dealt, before })
+}
+
+/// Whole slices that are added up where their index says, as in the gradient of an embedding: a product with the matrix of
+/// zeros and ones that says which slice goes where.
+fn scatter_slices(
+    recording: &Recording,
+    node: &Node,
+    renamed: &[Tensor],
+    op: &ScatterAdd,
+    grain: Grain,
+) -> Option<Tensor> {
+    let (x, spread) = (&renamed[node.inputs[0].index()], recording.node(node.inputs[1]));
+    let Op::Expand(_) = spread.op else { return None };
+    let index = &renamed[spread.inputs[0].index()];
+    let count = x.shape()[op.axis];
+    let is_one_for_all = index.numel() == count && index.shape()[op.axis] == count;
+    if !x.dtype().is_float() || !is_one_for_all {
+        return None;
+    }
+    let matrix = [op.size, count];
+    let place = x.graph().iota(&matrix[..], 0, DType::U32);
+    let hit = index.reshape([1, count]).expand(&matrix[..]).eq(&place);
+    let one = x.graph().scalar(1.0, x.dtype()).expand(&matrix[..]);
+    let taken = hit.select(&one, &one.zeros_like());
+    let labels: Vec<u8> = (0..x.rank() as u8).collect();
+    let mut out = labels.clone();
+    out[op.axis] = x.rank() as u8;
+    let product = Contract { a: vec![x.rank() as u8, op.axis as u8], b: labels, out };
+    Some(contract(&taken, x, &product, grain))
 }
 
 /// Every result position sums the operand elements whose index names it.

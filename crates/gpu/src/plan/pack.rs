@@ -133,12 +133,15 @@ fn map_signature(
     let mut description = Description::of(recording, this, in_place);
     for &node in &this.stores {
         description.add(node, true)?;
+        description.text.push(';');
+    }
+    // Tensors updated in place are bound once, for reading and writing, whichever of the stores reads them.
+    for node in &this.stores {
         let reads_variable = |name: &str, load: &NodeId| match &recording.node(*load).op {
             Op::Variable(variable) => *variable.name == *name,
             _ => false,
         };
-        // Tensors updated in place are bound once, for reading and writing.
-        match in_place.iter().find(|(id, _)| *id == node) {
+        match in_place.iter().find(|(id, _)| id == node) {
             Some((_, name)) => {
                 let number = description.loads.iter().position(|load| reads_variable(name, load));
                 let _ = write!(description.text, " -> variable {number:?};");

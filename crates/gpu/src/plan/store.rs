@@ -97,17 +97,17 @@ fn peel(recording: &Recording, mut id: NodeId) -> NodeId {
 /// lets compilers contract and reassociate), and none would equal the maximum: they are computed once, and
 /// whoever needs them reads that.
 pub(super) fn compared_with_own_maximum(recording: &Recording) -> HashSet<NodeId> {
-    let maximum_of = |id: NodeId| match &recording.node(id).op {
+    let reduced = |id: NodeId| match &recording.node(id).op {
         Op::Reduce(op) if op.kind == ReduceKind::Max => Some(peel(recording, recording.node(id).inputs[0])),
         _ => None,
     };
+    // A long reduction is one of partial maxima.
+    let is_maximum_of = |id: NodeId, of: NodeId| {
+        std::iter::successors(reduced(id), |&partial| reduced(partial)).any(|reduced| reduced == of)
+    };
     let compared = recording.nodes.iter().filter(|node| matches!(node.op, Op::Compare(_)));
     let pairs = compared.map(|node| (peel(recording, node.inputs[0]), peel(recording, node.inputs[1])));
-    pairs
-        .flat_map(|(a, b)| [(a, b), (b, a)])
-        .filter(|&(a, b)| maximum_of(b) == Some(a))
-        .map(|(a, _)| a)
-        .collect()
+    pairs.flat_map(|(a, b)| [(a, b), (b, a)]).filter(|&(a, b)| is_maximum_of(b, a)).map(|(a, _)| a).collect()
 }
 
 /// For each node whether it is written to memory: roots, reductions and contractions, and what is heavy and

@@ -19,6 +19,8 @@ pub(in crate::codegen) struct Binding {
     pub(in crate::codegen) eights: bool,
     /// Whether some access writes.
     pub(in crate::codegen) stored: bool,
+    /// Whether some access writes one element, whose neighbours are another invocation's.
+    pub(in crate::codegen) singly: bool,
 }
 
 impl Emitter<'_> {
@@ -33,7 +35,14 @@ impl Emitter<'_> {
         if let Some(known) = self.bindings.iter().position(|b| b.place == place && b.dtype == dtype) {
             return known;
         }
-        self.bindings.push(Binding { place, dtype, fours: false, eights: false, stored: false });
+        self.bindings.push(Binding {
+            place,
+            dtype,
+            fours: false,
+            eights: false,
+            stored: false,
+            singly: false,
+        });
         self.bindings.len() - 1
     }
 
@@ -116,6 +125,7 @@ impl Emitter<'_> {
             self.line(&format!("store_four{binding}({at}, {vector});"));
             return;
         }
+        self.bindings[binding].singly = true;
         for (value, position) in values.iter().zip(&positions) {
             let at = self.position(position);
             self.line(&format!("store{binding}({at}, {});", word(&value.text)));

@@ -12,7 +12,7 @@ use wgrad_core::{DType, NodeId, Op, Shape};
 use super::emit::{memory_type, register_type};
 use super::{Bound, ENABLE_F16, Shaping, Source, fold, group_number};
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Kernel, Plan};
 use words::{declared, renamed, without_comments, words};
 
 pub(crate) use check::{Needs, check};
@@ -64,12 +64,17 @@ impl Function {
 }
 
 /// Writes a kernel of its own.
-pub(super) fn generate(plan: &Plan, node: NodeId, shaping: &Shaping) -> Result<Source, Error> {
+pub(super) fn generate(
+    plan: &Plan,
+    kernel: &Kernel,
+    node: NodeId,
+    shaping: &Shaping,
+) -> Result<Source, Error> {
     let Op::Wgsl(op) = &plan.recording.node(node).op else {
         return Err(Error::Internal("a user's kernel without a text".into()));
     };
     let place = |id: &NodeId| {
-        let place = plan.places[id.index()].clone();
+        let place = plan.place(kernel, *id).cloned();
         place.map(Bound::Tensor).ok_or_else(|| Error::Internal(format!("%{} has no place", id.0)))
     };
     let operands = &plan.recording.node(node).inputs;

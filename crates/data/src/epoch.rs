@@ -40,11 +40,16 @@ pub(crate) struct Plan {
 
 impl Plan {
     fn allocate(&self) -> Result<Box<dyn BatchMemory>, DataError> {
-        let allocate = || self.allocator.allocate(&self.layout);
-        Ok(catch_unwind(AssertUnwindSafe(allocate)).map_err(panicked)??)
+        guarded(|| Ok(self.allocator.allocate(&self.layout)?))
     }
 
-    fn fill(&self, batch: usize, mut memory: Box<dyn BatchMemory>) -> Filled {
+    /// A panic anywhere in it is an error too: a worker that ended without a result would leave the iterator
+    /// waiting for ever.
+    fn fill(&self, batch: usize, memory: Box<dyn BatchMemory>) -> Filled {
+        guarded(|| self.write_batch(batch, memory))
+    }
+
+    fn write_batch(&self, batch: usize, mut memory: Box<dyn BatchMemory>) -> Filled {
         let first = batch * self.batch_size;
         if let Some(field) = self.layout.get(RECORDS) {
             let counted = self.order.len().saturating_sub(first).min(self.batch_size);
@@ -64,9 +69,7 @@ impl Plan {
         let mut outcome = Ok(());
         for &record in records {
             sink.start(slot, Visit { seed: self.seed, epoch: self.epoch, place, record });
-            let write = || self.data.write(record, sink);
-            let written = catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| Err(panicked(panic)));
-            outcome = written.and_then(|()| sink.finish());
+            outcome = guarded(|| self.data.write(record, sink)).and_then(|()| sink.finish());
             outcome = outcome.map_err(|error| error.at_record(record, self.data.name(record)));
             match &outcome {
                 Err(error) if self.skip_bad => self.watch.skip(record, error),
@@ -75,6 +78,11 @@ impl Plan {
         }
         outcome
     }
+}
+
+/// Turns a panic of the dataset's or the allocator's code into an error.
+fn guarded<T>(run: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(panicked(panic)))
 }
 
 /// What a panic said.
@@ -175,10 +183,11 @@ impl Crew {
             builder.spawn(move || work(&plan, &taken, &send, &stop))
         };
         let threads = (0..workers).map(thread).collect::<Result<Vec<_>, _>>()?;
+        let ahead = prefetch.max(workers).min(plan.batches - first);
         let (orders, early) = (Some(orders), BTreeMap::new());
         let mut crew =
             Self { plan, orders, ordered: first, handed_over: first, filled, early, stop, threads };
-        (0..prefetch.max(workers)).for_each(|_| crew.order());
+        (0..ahead).for_each(|_| crew.order());
         Ok(crew)
     }
 

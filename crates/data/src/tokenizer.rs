@@ -45,7 +45,9 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`. Errors: a file that cannot be read, or describes no tokenizer.
+    /// Reads a `tokenizer.json`. Its truncation and padding are left out, as Hugging Face's
+    /// `PreTrainedTokenizerFast` does unless a call asks for them: texts are encoded whole, and batches are
+    /// padded. Errors: a file that cannot be read, or describes no tokenizer.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(DataError::io(path))?;
@@ -57,7 +59,11 @@ impl Tokenizer {
 
     /// [`Tokenizer::read`] for a file in memory.
     pub fn from_bytes(json: &[u8]) -> Result<Self, DataError> {
-        let inner = guarded(|| tokenizers::Tokenizer::from_bytes(json))?;
+        let inner = guarded(|| {
+            let mut tokenizer = tokenizers::Tokenizer::from_bytes(json)?;
+            tokenizer.with_padding(None).with_truncation(None)?;
+            Ok(tokenizer)
+        })?;
         let last = inner.get_vocab(true).into_values().max();
         Ok(Self { inner: Arc::new(inner), len: last.map_or(0, |last| last as usize + 1) })
     }

@@ -14,7 +14,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use tempfile::TempDir;
 use wgrad_core::batch::{Batch, HostMemory};
-use wgrad_core::{Bool, F32, I32, U32};
+use wgrad_core::{Bool, F16, F32, I32, U32};
 use wgrad_data::{Columnar, DataError, Dataset, Loader, Sampler, TensorDataset};
 
 /// Ten rows: a number that is null in row 3, its square, whether it is even, a pair, a list as long as the
@@ -244,6 +244,29 @@ fn bad_values_are_named_or_skipped() {
     assert!(message(pairs.load()).ends_with("`pair` is -1, which u32 cannot hold"));
     let filled = table.clone().field("x", U32, &["number"]).unwrap().fill_nulls(0.5);
     assert!(message(filled.load()).ends_with("`number` is 0.5, which u32 cannot hold"));
+}
+
+#[test]
+fn finite_values_stay_finite() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("table.parquet");
+    let column: ArrayRef =
+        Arc::new(Float64Array::from(vec![Some(65504.0), Some(70000.0), Some(1e300), None]));
+    let batch = RecordBatch::try_from_iter([("number", column)]).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let table = Columnar::open(&path).unwrap().fill_nulls(f64::NAN);
+    for (dtype, first, bad) in [(F16, 70000.0, 2), (F32, 1e300, 1)] {
+        let table = table.clone().field("x", dtype, &["number"]).unwrap();
+        let error = message(table.load());
+        assert!(error.ends_with(&format!("`number` is {first}, which {dtype} cannot hold")), "{error}");
+        let loader = Loader::new(table, 4).skip_bad();
+        let values = values(&loader.epoch(0).next().unwrap().unwrap(), "x");
+        assert!(!values.iter().any(|value| value.is_infinite()), "{values:?}");
+        assert!(values[0] == 65504.0 && values[3].is_nan(), "NaN that fills is kept: {values:?}");
+        assert_eq!(loader.skipped().len(), bad);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ struct Numbers {
     len: usize,
     bad: Option<usize>,
     panics: Option<usize>,
+    nameless: bool,
     slow: bool,
 }
 
@@ -31,6 +32,11 @@ impl Dataset for Numbers {
 
     fn fields(&self) -> Vec<(String, TensorSpec)> {
         vec![("number".into(), TensorSpec::new(U32, []))]
+    }
+
+    fn name(&self, record: usize) -> Option<String> {
+        assert!(!self.nameless, "record {record} has no name");
+        None
     }
 
     fn write(&self, record: usize, sink: &mut Record<'_>) -> Result<(), DataError> {
@@ -86,7 +92,7 @@ fn any_number_of_workers_gives_the_same_bytes() {
     };
     let expected = load(0, 0);
     assert_eq!(expected.len(), 36);
-    for (workers, prefetch) in [(1, 0), (1, 1), (1, 9), (4, 0), (4, 2), (4, 100), (64, 3)] {
+    for (workers, prefetch) in [(1, 0), (1, 1), (1, 9), (4, 0), (4, 2), (4, 100), (4, usize::MAX), (64, 3)] {
         assert!(load(workers, prefetch) == expected, "{workers} workers, {prefetch} ahead");
     }
 }
@@ -153,6 +159,17 @@ fn a_panicking_record_ends_the_epoch_with_its_number() {
         let error = loader.epoch(0).nth(1).unwrap().err().unwrap();
         assert!(matches!(error, DataError::Record { record: 5, .. }));
         assert!(error.to_string().contains("record 5 is cursed"), "{error}");
+    }
+}
+
+#[test]
+fn a_panic_on_the_way_to_an_error_ends_the_epoch() {
+    let data = Numbers { bad: Some(5), nameless: true, ..Numbers::new(40) };
+    for workers in [0, 1, 2] {
+        let items: Vec<_> = Loader::new(data.clone(), 4).workers(workers).epoch(0).collect();
+        assert_eq!(items.len(), 2, "a good batch and the error");
+        let error = items[1].as_ref().err().unwrap();
+        assert_eq!(error.to_string(), "the dataset panicked: record 5 has no name");
     }
 }
 

@@ -59,6 +59,26 @@ fn a_description_survives_a_file() {
     assert!(words.token("[PAD]").unwrap_err().to_string().contains("[PAD]"));
 }
 
+/// A saved file keeps the truncation and padding of the last call before.
+#[test]
+fn texts_are_neither_cut_nor_padded() {
+    let truncation = r#""truncation": {"direction": "Right", "max_length": 3, "strategy": "LongestFirst",
+        "stride": 0}"#;
+    let padding = r#""padding": {"strategy": {"Fixed": 6}, "direction": "Right", "pad_to_multiple_of": null,
+        "pad_id": 1, "pad_type_id": 0, "pad_token": "?"}"#;
+    let json = WORDS.replace(r#""truncation": null"#, truncation).replace(r#""padding": null"#, padding);
+    let words = Tokenizer::from_bytes(json.as_bytes()).unwrap();
+    let texts = ["cat dog cat dog", "cat"];
+    assert_eq!(words.encode(texts[0]).unwrap(), [0, 2, 7, 2, 7]);
+    assert_eq!(words.encode_all(&texts).unwrap(), [vec![0, 2, 7, 2, 7], vec![0, 2]]);
+    assert_eq!(words.encode_documents(&texts, "?").unwrap(), [2, 7, 2, 7, 1, 2, 1]);
+
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("text.txt");
+    fs::write(&path, texts.join("\n")).unwrap();
+    assert_eq!(words.encode_file(&path).unwrap(), [2, 7, 2, 7, 2]);
+}
+
 #[test]
 fn documents_and_files_become_streams() {
     let tokenizer = trained();

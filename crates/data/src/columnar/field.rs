@@ -119,7 +119,7 @@ impl Field {
 
     fn check(&self, column: &Column, value: f64, filled: bool) -> Result<(), DataError> {
         let dtype = self.spec.dtype;
-        if dtype.is_float() && (value.is_finite() || filled && value.is_nan()) {
+        if dtype.is_float() && (dtype.round(value).is_finite() || filled && value.is_nan()) {
             Ok(())
         } else if value.is_nan() && !filled {
             Err(DataError::Null { column: column.name.clone() })

@@ -122,7 +122,7 @@ impl Columnar {
     /// Integers may become floats, but not the other way round.
     ///
     /// Errors: there is no such column, or it holds neither numbers nor lists of a fixed size. A value that
-    /// is null, not finite or no such integer is an error of its record.
+    /// is null, not finite, beyond the range of `dtype` or no such integer is an error of its record.
     pub fn field(mut self, name: &str, dtype: DType, columns: &[&str]) -> Result<Self, DataError> {
         let columns = columns.iter().map(|column| self.column(column)).collect::<Result<Vec<_>, _>>()?;
         let field = Field::of(name, dtype, columns).map_err(|problem| self.wrong(problem))?;

@@ -23,12 +23,14 @@ pub(crate) fn resume(
     let Some(checkpoints) = &trainer.checkpoints else { return Ok(None) };
     if !trainer.resume {
         return match checkpoints.all()?.is_empty() {
-            true => Ok(None),
+            true => checkpoints.drop_set_aside().map(|()| None),
             false => Err(CheckpointError::Occupied.in_file(checkpoints.directory())),
         };
     }
     let found = if trainer.fall_back { checkpoints.latest_good()? } else { checkpoints.latest()? };
-    let Some(Found { path, checkpoint, skipped }) = found else { return Ok(None) };
+    let Some(Found { path, checkpoint, skipped }) = found else {
+        return checkpoints.drop_set_aside().map(|()| None);
+    };
     let mut progress = checkpoint.progress().clone();
     if let Some((what, then, now)) = progress.settings.difference(&start.settings) {
         return Err(CheckpointError::Setting { what, then, now }.in_file(&path));

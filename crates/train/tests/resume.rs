@@ -174,6 +174,17 @@ fn the_best_of_whole_epochs_outlives_a_better_one_that_was_cut() {
     assert!(end(&resumed) == end(&train(45, other.path())));
 }
 
+/// What another training has left is not taken for this one's.
+#[test]
+fn a_best_that_was_set_aside_goes_when_a_training_begins_anew() {
+    let directory = TempDir::new().unwrap();
+    let set_aside = directory.path().join("best-whole.safetensors");
+    std::fs::write(&set_aside, "of another training").unwrap();
+    net::fit(|trainer| trainer.epochs(1).checkpoint(directory.path()).resume(true)).unwrap();
+    assert!(!set_aside.exists());
+    net::fit(|trainer| trainer.epochs(2).checkpoint(directory.path()).resume(true)).unwrap();
+}
+
 /// Earlier versions saved an epoch that was cut as if it were whole.
 #[test]
 fn a_cut_epoch_that_was_saved_as_whole_is_gone_on_with() {

@@ -123,6 +123,15 @@ impl Checkpoints {
         self.rename(BEST_WHOLE, BEST)
     }
 
+    /// Deletes what was set aside, for a training that begins anew.
+    pub(crate) fn drop_set_aside(&self) -> Result<(), CheckpointError> {
+        let path = self.directory.join(BEST_WHOLE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told_of(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Renames a file, if it is there.
     fn rename(&self, from: &str, to: &str) -> Result<(), CheckpointError> {
         let from = self.directory.join(from);

@@ -90,6 +90,12 @@ impl Tensor {
         if !self.is_valid() || !cotangent.is_valid() || wrt.iter().any(|tensor| !tensor.is_valid()) {
             return vec![self.graph().invalid(); wrt.len()];
         }
+        if let Some(foreign) =
+            wrt.iter().chain([&cotangent]).find(|tensor| !tensor.graph().same(self.graph()))
+        {
+            let invalid = self.fail("gradients", format!("{foreign:?} was recorded in another graph"));
+            return vec![invalid; wrt.len()];
+        }
         if self.spec() != cotangent.spec() || !self.dtype().is_float() {
             let message = format!("the gradient of {} cannot be {}", self.spec(), cotangent.spec());
             let invalid = self.fail("gradients", message);

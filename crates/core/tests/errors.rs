@@ -285,6 +285,45 @@ fn two_graphs_do_not_mix() {
     assert!(!y.is_valid());
     let error = g.recording().check().unwrap_err();
     says(&error, &["add", "another graph", "f32[3, 5]", file!()]);
+    let foreign = Graph::new(Mode::Eval);
+    // The first node of either graph.
+    says(
+        &refused(|g| x(g).sum(..).gradients(&[&x(&foreign)]).remove(0)),
+        &["gradients", "another graph", "f32[3, 5]"],
+    );
+    says(
+        &refused(|g| {
+            let x = x(g);
+            x.exp().pull_back(&foreign.ones([3, 5], F32), &[&x]).remove(0)
+        }),
+        &["gradients", "another graph"],
+    );
+}
+
+/// The first mistake is told, however its result is taken apart.
+#[test]
+fn pieces_of_a_mistake_are_as_many() {
+    refused(|g| {
+        let pieces = x(g).matmul(&x(g)).chunk(3, -1);
+        &pieces[0] + &pieces[1] + &pieces[2]
+    });
+}
+
+/// Nothing is counted for windows that there are not.
+#[test]
+fn windows_of_endless_padding_are_refused() {
+    for padding in [1 << 40, usize::MAX] {
+        refused(|g| x(g).avg_pool(&Window::new(&[2]).padding(padding)));
+    }
+}
+
+/// Rows that could be ranked by counting, but not so many of them.
+#[test]
+fn many_rows_are_sorted_as_well() {
+    let g = Graph::new(Mode::Eval);
+    let (values, order) = g.input("x", [1 << 12, 1024], F32).top_k(5, -1);
+    assert_eq!((values.shape(), order.shape()), ([1 << 12, 5].into(), [1 << 12, 5].into()));
+    g.recording().check().unwrap();
 }
 
 #[test]

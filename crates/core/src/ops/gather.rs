@@ -148,7 +148,10 @@ impl Tensor {
         if picked.is_valid() { picked.reshape([before, &picks, after].concat()) } else { picked }
     }
 
-    /// Sums elements into positions given by u32 indices along an axis of extent `size`.
+    /// Sums elements into positions given by u32 indices along an axis of extent `size` (PyTorch's `scatter_add` on zeros);
+    /// positions beyond it are left out. Where the elements times `size` are 2³¹ and more, indices have to be the same along the
+    /// other axes (as for [`Tensor::embedding`] and [`Tensor::index_add`]), and a device makes NaN of sums beside one that is not
+    /// finite.
     #[track_caller]
     pub fn scatter_add(&self, axis: isize, index: &Self, size: usize) -> Self {
         match self.shape().axis(axis) {

@@ -17,6 +17,10 @@ impl Tensor {
         if count == 0 {
             return vec![self.fail("chunk", "0 pieces")];
         }
+        if !self.is_valid() {
+            // As many as wanted, so that taking them apart shows the first mistake and not another.
+            return vec![self.invalid(); count];
+        }
         self.split(self.dim(axis).div_ceil(count).max(1), axis)
     }
 

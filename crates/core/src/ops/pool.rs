@@ -50,6 +50,9 @@ impl Tensor {
             return self.invalid();
         }
         let Some((taps, moved)) = self.taps(window, 0.0, pooling, "avg_pool") else { return self.invalid() };
+        if !taps.is_valid() {
+            return taps;
+        }
         let shape = self.shape();
         let input = &shape[shape.rank() - window.rank()..];
         let counts: Vec<Vec<usize>> =

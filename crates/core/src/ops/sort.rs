@@ -49,8 +49,10 @@ impl Tensor {
             return keys;
         }
         let keys = keys.detach().movedim(axis, -1);
-        let order =
-            if self.dim(axis) <= COUNTED { keys.order_by_counting() } else { keys.order_by_network() };
+        // Counting has a position for each pair, which there must be numbers for.
+        let (length, pairs) = (self.dim(axis), self.numel().saturating_mul(self.dim(axis)));
+        let counts = length <= COUNTED && pairs <= i32::MAX as usize;
+        let order = if counts { keys.order_by_counting() } else { keys.order_by_network() };
         order.movedim(-1, axis)
     }
 

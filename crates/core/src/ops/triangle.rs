@@ -28,7 +28,8 @@ impl Tensor {
         let matrix = &shape[shape.rank() - 2..];
         let row = self.graph().iota(matrix, 0, DType::I32);
         let column = self.graph().iota(matrix, 1, DType::I32);
-        let limit = row + diagonal as f64;
+        // Diagonals beyond the corners are all alike.
+        let limit = row + diagonal.clamp(-(matrix[0] as isize), matrix[1] as isize) as f64;
         let kept = if keep == CompareKind::Le { column.le(limit) } else { column.ge(limit) };
         kept.select(self, &self.zeros_like())
     }
@@ -44,5 +45,9 @@ pub(crate) fn cases() -> Vec<Case> {
         case("triu", |t| t[0].triu(0)).given([2, 3], &x).expect(&[1.0, 2.0, 3.0, 0.0, 5.0, 6.0]),
         case("triu/above", |t| t[0].triu(1)).given([2, 3], &x).expect(&[0.0, 2.0, 3.0, 0.0, 0.0, 6.0]),
         case("triu/below", |t| t[0].triu(-2)).random([5, 3]),
+        case("tril/all", |t| t[0].tril(isize::MAX)).given([2, 3], &x).expect(&x),
+        case("tril/none", |t| t[0].tril(isize::MIN)).given([2, 3], &x).expect(&[0.0; 6]),
+        case("triu/all", |t| t[0].triu(isize::MIN)).given([2, 3], &x).expect(&x),
+        case("triu/none", |t| t[0].triu(i32::MAX as isize)).given([2, 3], &x).expect(&[0.0; 6]),
     ]
 }

@@ -330,8 +330,9 @@ fn deal(unslide: &Unslide, windows: &[usize]) -> Option<Dealt> {
     Some(Dealt { unslide: dealt, before })
 }
 
-/// Whole slices that are added up where their index says, as in the gradient of an embedding: a product with the matrix of
-/// zeros and ones that says which slice goes where.
+/// Whole slices that are added up where their index says, as in the gradient of an embedding, where the sum over all pairs of
+/// result and operand has more positions than an index can count: a product with the matrix of zeros and ones that says which
+/// slice goes where. It has a position for each pair of slices.
 fn scatter_slices(
     recording: &Recording,
     node: &Node,
@@ -344,7 +345,8 @@ fn scatter_slices(
     let index = &renamed[spread.inputs[0].index()];
     let count = x.shape()[op.axis];
     let is_one_for_all = index.numel() == count && index.shape()[op.axis] == count;
-    if !x.dtype().is_float() || !is_one_for_all {
+    let pairs = x.numel().saturating_mul(op.size);
+    if pairs <= i32::MAX as usize || !x.dtype().is_float() || !is_one_for_all {
         return None;
     }
     let matrix = [op.size, count];

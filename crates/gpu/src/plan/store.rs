@@ -179,12 +179,12 @@ pub(super) fn choose_stored(
             inlined[index] <= RECOMPUTE_FROM_ONE && reads[index].iter().filter(as_large).count() <= 1
         };
         if is_computed(id) {
-            let prologue = uses[index] == 1 && inlined[index] <= PROLOGUE;
-            let given = || is_placed(&recording.node(peel(recording, node.inputs[0])).op);
             let numel = |id: &NodeId| recording.node(*id).spec.shape.numel();
-            let spread = uses[index] == 1
-                && inlined[index] <= SPREAD
-                && numel(&id) > reads[index].iter().map(numel).sum::<usize>();
+            let widens = || numel(&id) > reads[index].iter().map(numel).sum::<usize>();
+            // What is larger than all that it is made of is not worth storing for being read twice.
+            let prologue = inlined[index] <= PROLOGUE && (uses[index] == 1 || widens());
+            let given = || is_placed(&recording.node(peel(recording, node.inputs[0])).op);
+            let spread = uses[index] == 1 && inlined[index] <= SPREAD && widens();
             stored[index] |= contracted[index] && !prologue
                 || attended[index]
                 || is_narrowing(recording, node) && !given()

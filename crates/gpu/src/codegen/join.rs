@@ -57,11 +57,6 @@ impl Sharers {
         Self { threads, way, memory: BTreeMap::new(), barriers: 0 }
     }
 
-    /// Whether all who share a row are one subgroup, which does everything together.
-    pub(super) fn in_step(&self) -> bool {
-        matches!(self.way, Way::Alone | Way::Subgroup)
-    }
-
     /// The built-in values that the kernel needs.
     pub(super) fn lanes(&self) -> Lanes {
         match self.way {

@@ -137,6 +137,9 @@ impl Rows<'_> {
                 }
             });
         }
+        if !whole.is_empty() && self.may_be_late(emitter, shaping, &results) {
+            emitter.line("storageBarrier();");
+        }
         if !results.is_empty() {
             self.write_results(emitter, &results, &rows);
         }
@@ -267,16 +270,19 @@ impl Rows<'_> {
         }
     }
 
+    /// Whether others who share the row may still have to read the old value of a variable when one updates it in place. A
+    /// software adapter's subgroup does everything together.
+    fn may_be_late(&self, emitter: &Emitter<'_>, shaping: &Shaping, results: &[NodeId]) -> bool {
+        let threads = self.sharers.threads;
+        let place = |id: &NodeId| emitter.plan.place(self.kernel, *id);
+        let updates = |id: &NodeId| self.kernel.loads.iter().any(|load| place(load) == place(id));
+        threads > 1 && shaping.subgroup != Some(threads) && results.iter().any(updates)
+    }
+
     fn write_results(&self, emitter: &mut Emitter<'_>, results: &[NodeId], rows: &[Vec<Index>]) {
         if self.sharers.threads == 1 {
             self.store_results(emitter, results, rows);
             return;
-        }
-        // Others may still have to read the old value of a variable that is updated in place.
-        let place = |id: &NodeId| emitter.plan.place(self.kernel, *id);
-        let updates = |id: &NodeId| self.kernel.loads.iter().any(|load| place(load) == place(id));
-        if !self.sharers.in_step() && results.iter().any(updates) {
-            emitter.line("storageBarrier();");
         }
         emitter.open();
         self.store_results(emitter, results, rows);
